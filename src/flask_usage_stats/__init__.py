@@ -1,0 +1,17 @@
+"""Answer ``GET /api/usage`` in any Flask application from the projects of a MongoDB collection."""
+
+from .blueprint import create_usage_blueprint
+from .errors import IdentityError, MisuseError, StoreError, UsageStatsError
+from .protocols import Owner, UsageStore
+from .store import ProjectStore
+
+__all__ = [
+    "IdentityError",
+    "MisuseError",
+    "Owner",
+    "ProjectStore",
+    "StoreError",
+    "UsageStatsError",
+    "UsageStore",
+    "create_usage_blueprint",
+]

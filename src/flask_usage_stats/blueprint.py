@@ -1,0 +1,143 @@
+"""The route: authenticate, ask, answer. The one place that renders errors."""
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
+
+from . import log
+from .auth import Authenticate, identity
+from .encoding import encode
+from .errors import MisuseError, brief
+from .fields import MESSAGE, PROJECTS, SUCCESS, TOTAL
+from .protocols import Owner, UsageStore
+from .report import Report, rank
+from .values import text_of
+
+_CHALLENGE: Final = 'Bearer realm="usage"'
+# RFC 6750, section 3.1: only a request that carried a credential is told an error.
+_INVALID_TOKEN: Final = f'{_CHALLENGE}, error="invalid_token", error_description="Invalid or expired token"'
+_BEARER: Final = re.compile(r"(?:^|,)\s*bearer\s+[^\s,]", re.IGNORECASE)
+
+
+def create_usage_blueprint(
+    store: UsageStore,
+    *,
+    authenticate: Authenticate,
+    name: str = "usage_stats",
+    url_prefix: str = "/api",
+) -> Blueprint:
+    """Build a plain blueprint that answers ``GET /api/usage`` from a store.
+
+    All state is in the blueprint: it can be mounted twice, in several applications,
+    and under a parent. Nothing of the application is touched.
+
+    .. code-block:: json
+
+        {"success": true, "totalRequests": 89456, "projectStats": [{"_id": "507f1f77bcf86cd799439012",
+          "name": "api-service", "projectType": "node", "status": "live", "plan": "business", "totalRequest": 89456,
+          "createdAt": "2024-01-01T00:00:00.000Z", "updatedAt": "2024-03-14T10:15:00.000Z"}]}
+
+    :param store: where the projects come from, such as :class:`~flask_usage_stats.ProjectStore`.
+    :param authenticate: takes nothing, runs inside the request and must return the caller's identity,
+        or ``None`` where nobody is signed in; :func:`flask_usage_stats.auth.jwt_identity` is one.
+    :param name: the blueprint's name, part of the endpoint ``usage_stats.usage``.
+    :param url_prefix: the path in front of ``/usage``; ``""`` under a parent that already has one.
+    :raises MisuseError: *store* has no method ``projects_of``; *authenticate* cannot be called without
+        arguments, or is a coroutine function; *url_prefix* does not begin with a slash.
+    :raises ValueError: *name* is empty or has a dot (Flask's own check).
+
+    .. versionadded:: 0.1.0
+    """
+    _check(store, authenticate, url_prefix)
+    blueprint = Blueprint(name, __name__, url_prefix=url_prefix)
+
+    @blueprint.get("/usage")
+    def usage() -> Response:
+        """Answer with the caller's projects, ranked by requests, and their total."""
+        owner: Owner | None = None
+        try:
+            try:
+                owner = identity(authenticate())
+            except HTTPException as refusal:
+                return _refused(refusal)
+            if owner is None:
+                return _unauthenticated()
+            report = rank(store.projects_of(owner))
+            log.changed(owner, report.changes)
+            return _answered(report)
+        except Exception as error:  # noqa: BLE001 # the edge: whatever failed, the client gets the contract's body
+            log.failed(owner, error)
+            return _error(500, "Failed to fetch usage stats")
+
+    return blueprint
+
+
+def _check(store: UsageStore, authenticate: Authenticate, url_prefix: str) -> None:
+    if isinstance(store, type) or not callable(getattr(store, "projects_of", None)):
+        raise MisuseError(
+            f"store must have a method projects_of(owner), such as ProjectStore(db.projects); got {brief(store)}"
+        )
+    if not callable(authenticate):
+        raise MisuseError(
+            "authenticate must be a function that returns the caller's identity, such as jwt_identity;"
+            f" got {brief(authenticate)}"
+        )
+    if inspect.iscoroutinefunction(authenticate):
+        raise MisuseError("authenticate must not be async: wrap it with asgiref.sync.async_to_sync")
+    try:
+        inspect.signature(authenticate).bind()
+    except TypeError as error:
+        raise MisuseError(
+            f"authenticate is called without arguments, which {brief(authenticate)} cannot be ({error}):"
+            " read what it needs from flask.request"
+        ) from error
+    except ValueError:  # some built-in callables have no signature to check
+        pass
+    if not isinstance(url_prefix, str) or url_prefix[:1] not in ("", "/"):
+        raise MisuseError(f'url_prefix must be "" or begin with a slash, such as "/api"; got {brief(url_prefix)}')
+
+
+def _answered(report: Report) -> Response:
+    body = {SUCCESS: True, TOTAL: report.total, PROJECTS: report.rows}
+    return _response(200, body, cache="private, no-cache")
+
+
+def _unauthenticated() -> Response:
+    if _BEARER.search(request.headers.get("Authorization", "")):
+        message, challenge = "Invalid or expired token", _INVALID_TOKEN
+    else:
+        message, challenge = "Authentication required", _CHALLENGE
+    response = _error(401, message)
+    response.headers["WWW-Authenticate"] = challenge
+    return response
+
+
+def _refused(refusal: HTTPException) -> Response:
+    """Render a refusal by the authenticate callback; what is no client or server error goes up as it came."""
+    answer = refusal.get_response()
+    status = answer.status_code
+    if not 400 <= status <= 599:  # noqa: PLR2004 # HTTP's own numbers, here and below
+        raise refusal
+    response = _error(status, str(refusal.description or HTTP_STATUS_CODES.get(status, "Request refused")))
+    for name in ("WWW-Authenticate", "Retry-After"):
+        for value in answer.headers.getlist(name):
+            response.headers.add(name, value)
+    if status == 401:  # noqa: PLR2004 # RFC 9110, section 15.5.2: never without a challenge
+        response.headers.setdefault("WWW-Authenticate", _CHALLENGE)
+    return response
+
+
+def _error(status: int, message: str) -> Response:
+    return _response(status, {SUCCESS: False, MESSAGE: text_of(message)}, cache="no-store")
+
+
+def _response(status: int, body: Mapping[str, object], *, cache: str) -> Response:
+    response = Response(encode(body), status, mimetype="application/json")
+    response.headers["Cache-Control"] = cache
+    response.vary.add("Authorization")
+    return response

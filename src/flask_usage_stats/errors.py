@@ -1,0 +1,49 @@
+"""What can go wrong, as one tree.
+
+.. code-block:: text
+
+    UsageStatsError
+    ├── MisuseError     an argument that cannot work; the message holds the fix
+    ├── IdentityError   the authenticate callback returned what is not an identity
+    └── StoreError      the projects could not be read
+"""
+
+
+class UsageStatsError(Exception):
+    """The base of every error that this package raises.
+
+    .. versionadded:: 0.1.0
+    """
+
+
+class MisuseError(UsageStatsError):
+    """An argument or a setup that cannot work; the message says what to change.
+
+    Raised where the argument is given, or, for what only a request can show
+    (what a callable returns, a missing ``JWTManager``), in the request: the
+    client then gets the contract's 500 and the log this message.
+
+    .. versionadded:: 0.1.0
+    """
+
+
+class IdentityError(UsageStatsError):
+    """The value of an authenticate callback is no identity.
+
+    .. versionadded:: 0.1.0
+    """
+
+
+class StoreError(UsageStatsError):
+    """The projects could not be read, whole and in time.
+
+    The driver's error is the ``__cause__``.
+
+    .. versionadded:: 0.1.0
+    """
+
+
+def brief(value: object, limit: int = 80) -> str:
+    """Show a value by its ``repr``, which escapes control characters, cut short."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,35 @@
+"""What a host can bring: an identity, and a store of its own."""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol, TypeAlias
+from uuid import UUID
+
+from bson import ObjectId
+
+#: Who is asking: non-empty text (up to 1,024 UTF-8 bytes), an integer of 64 bits, an ObjectId or a UUID.
+#:
+#: .. versionadded:: 0.1.0
+Owner: TypeAlias = str | int | ObjectId | UUID
+
+
+class UsageStore(Protocol):
+    """Where projects come from: one method, so that any database, or a test, can be a store.
+
+    .. versionadded:: 0.1.0
+    """
+
+    def projects_of(self, owner: Owner, /) -> Iterable[Mapping[str, object]]:
+        """Hand out the projects of one owner, in any order.
+
+        Keys are the names of the contract; whatever else a mapping holds is left out of the answer.
+        Projects that count as deleted are already left out; a naive datetime is UTC.
+        The result is consumed once, inside the request, before a byte is sent.
+
+        .. code-block:: python
+
+            [{"_id": 7, "name": "blog", "status": "live", "totalRequest": 12890}]
+
+        :param owner: the caller's identity, already checked.
+        :returns: an iterable of mappings; empty where the owner has no projects.
+        :raises Exception: whatever it raises, also half way, is answered with 500 and logged.
+        """

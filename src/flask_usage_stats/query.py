@@ -1,0 +1,170 @@
+"""What to ask a collection for: the filter for one owner, the projection, and the names on the way back."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+from bson import ObjectId
+
+from .errors import MisuseError, brief
+from .fields import FIELDS, ID, OWNER, STATUS
+from .protocols import Owner
+from .values import INT64
+
+Document: TypeAlias = dict[str, Any]
+OwnedBy: TypeAlias = Callable[[Owner], dict[str, Any]]
+OwnerType: TypeAlias = type[str] | type[int] | type[ObjectId] | type[UUID]
+
+_NAMES: Final = (*(field.name for field in FIELDS), OWNER)
+_OBJECT_ID: Final = re.compile(r"[0-9a-fA-F]{24}")
+# One spelling an integer and one a UUID, hyphens apart: two texts must not be one owner.
+_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_UUID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MISSING: Final = object()
+
+
+class ProjectQuery:
+    """How the projects of an owner are found in one collection, and how its paths are named on the wire.
+
+    The arguments are those of :class:`~flask_usage_stats.ProjectStore`.
+
+    :raises MisuseError: an argument cannot work; the message says what to pass.
+    """
+
+    def __init__(
+        self,
+        fields: Mapping[str, str] | None,
+        owned_by: OwnedBy | None,
+        owner_type: OwnerType | None,
+        excluded_statuses: Iterable[str],
+    ) -> None:
+        paths = _stored_paths(fields)
+        shown = {name: path for name, path in paths.items() if name != OWNER}
+        _check_match(owned_by, owner_type, fields)
+        self.owner_path: Final = paths[OWNER]
+        self.projection: Final = _projection(shown.values())
+        self._owned_by = owned_by
+        self._owner_type = owner_type
+        self._kept = _kept(paths[STATUS], excluded_statuses)
+        renamed = any(name != path for name, path in shown.items())
+        self._parts = {name: path.split(".") for name, path in shown.items()} if renamed else None
+
+    @property
+    def matches_owner_path(self) -> bool:
+        """Whether the owner's path decides, rather than a filter of the host's."""
+        return self._owned_by is None
+
+    def filter(self, owner: Owner) -> Document | None:
+        """Make the filter for an owner's projects; ``None`` where the identity cannot be one that owns any.
+
+        :raises MisuseError: the host's *owned_by* returned no filter.
+        """
+        match = self._match(owner)
+        return match if match is None or self._kept is None else {"$and": [match, self._kept]}
+
+    def named(self, documents: Iterable[Document]) -> Iterable[Document]:
+        """Put stored documents under their wire names."""
+        if self._parts is None:
+            return documents
+        return [dict(_renamed(document, self._parts)) for document in documents]
+
+    def _match(self, owner: Owner) -> Document | None:
+        if isinstance(owner, str) and self._owner_type is not None:
+            converted = _converted(owner, self._owner_type)
+            if converted is None:
+                return None
+            owner = converted
+        if self._owned_by is not None:
+            match = self._owned_by(owner)
+            if not isinstance(match, dict) or not match:
+                raise MisuseError(f"owned_by must return a filter, a dict that is not empty; got {brief(match)}")
+            return match
+        if isinstance(owner, str) and self._owner_type is None and _OBJECT_ID.fullmatch(owner):
+            return {self.owner_path: {"$in": [ObjectId(owner), owner]}}
+        return {self.owner_path: {"$eq": owner}}
+
+
+def _stored_paths(fields: Mapping[str, str] | None) -> dict[str, str]:
+    """Say where every wire name is stored, under itself where *fields* does not say."""
+    fields = {} if fields is None else fields
+    if not isinstance(fields, Mapping):
+        raise MisuseError(
+            f'fields must map wire names to stored paths, such as {{"owner": "user_id"}}; got {brief(fields)}'
+        )
+    for name, path in fields.items():
+        if name not in _NAMES:
+            raise MisuseError(f"fields has the unknown name {brief(name)}: the names are {', '.join(_NAMES)}")
+        if not isinstance(path, str) or "\0" in path or any(part[:1] in ("", "$") for part in path.split(".")):
+            raise MisuseError(
+                f"fields[{name!r}] must be a path such as 'stats.hits', its parts neither empty nor with a leading $;"
+                f" got {brief(path)}"
+            )
+    paths = {name: fields.get(name, name) for name in _NAMES}
+    taken = [(path.split("."), name) for name, path in paths.items() if name != OWNER]
+    for parts, name in taken:
+        for others, other in taken:
+            if name != other and others[: len(parts)] == parts:
+                raise MisuseError(
+                    f"fields overlap: {name!r} is stored at {paths[name]!r} and {other!r} at {paths[other]!r};"
+                    " give each a path of its own"
+                )
+    return paths
+
+
+def _check_match(owned_by: OwnedBy | None, owner_type: OwnerType | None, fields: Mapping[str, str] | None) -> None:
+    if owned_by is not None:
+        if not callable(owned_by):
+            raise MisuseError(f"owned_by must be a function from an identity to a filter, got {brief(owned_by)}")
+        if fields is not None and OWNER in fields:
+            raise MisuseError('owned_by replaces the match on the owner\'s path: leave "owner" out of fields')
+    if owner_type not in (None, str, int, ObjectId, UUID):
+        raise MisuseError(f"owner_type must be str, int, ObjectId or UUID, got {brief(owner_type)}")
+
+
+def _projection(paths: Iterable[str]) -> dict[str, int]:
+    projection = dict.fromkeys(paths, 1)
+    if not any(path.split(".")[0] == ID for path in projection):
+        projection[ID] = 0
+    return projection
+
+
+def _kept(status: str, excluded: Iterable[str]) -> Document | None:
+    """Make the filter that leaves out the excluded statuses, compared as a whole: an array that holds one is kept."""
+    if isinstance(excluded, str):
+        raise MisuseError(f"excluded_statuses must be several texts, such as ({excluded!r},), got one text")
+    statuses = list(excluded)
+    if not all(isinstance(text, str) for text in statuses):
+        raise MisuseError(f"excluded_statuses must be texts, got {brief(statuses)}")
+    if not statuses:
+        return None
+    parts = status.split(".")
+    no_arrays = {".".join(parts[:end]): {"$not": {"$type": "array"}} for end in range(1, len(parts))}
+    return {"$nor": [{**no_arrays, status: {"$in": statuses, "$not": {"$type": "array"}}}]}
+
+
+def _converted(owner: str, owner_type: OwnerType) -> Owner | None:
+    if owner_type is str:
+        return owner
+    if owner_type is ObjectId:
+        return ObjectId(owner) if _OBJECT_ID.fullmatch(owner) else None
+    if owner_type is UUID:
+        return UUID(owner) if _UUID.fullmatch(owner.lower()) else None
+    return int(owner) if _INTEGER.fullmatch(owner) and int(owner) in INT64 else None
+
+
+def _renamed(document: Document, parts: Mapping[str, list[str]]) -> Iterator[tuple[str, object]]:
+    for name, path in parts.items():
+        value = _at(document, path)
+        if value is not _MISSING:
+            yield name, value
+
+
+def _at(value: object, path: Iterable[str]) -> object:
+    for part in path:
+        if isinstance(value, list):  # a path through an array has many values, and so none to show
+            return value
+        if not isinstance(value, dict) or part not in value:
+            return _MISSING
+        value = value[part]
+    return value

@@ -1,0 +1,216 @@
+"""One read of one owner's projects, with PyMongo."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from inspect import iscoroutinefunction
+from itertools import islice
+from typing import Any, Final, TypeAlias, TypeGuard
+
+import pymongo
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import BSONError
+from pymongo.collection import Collection
+from pymongo.cursor import Cursor
+from pymongo.errors import PyMongoError
+
+from .errors import MisuseError, StoreError, brief
+from .protocols import Owner
+from .query import Document, OwnedBy, OwnerType, ProjectQuery
+
+__all__ = ["ProjectStore", "Projects"]
+
+#: A PyMongo collection, or a callable that returns one and is called once a request.
+#:
+#: .. versionadded:: 0.1.0
+Projects: TypeAlias = Collection[Any] | Callable[[], Collection[Any]]
+
+_LONGEST_TIMEOUT: Final = 3600  # seconds
+_BATCH: Final = 2000  # documents: few round trips, and few documents held at a time
+_CLOSING: Final = 0.5  # seconds to tell the server that a cursor is given up
+_SIMPLE: Final = {"locale": "simple"}
+# A damaged reply fails in the decoder, with errors that are not all PyMongo's.
+_READ_ERRORS: Final = (PyMongoError, BSONError, ValueError, OverflowError)
+
+
+class ProjectStore:
+    """The projects of a MongoDB collection, one document a project.
+
+    .. code-block:: python
+
+        ProjectStore(db.projects, fields={"owner": "user_id", "totalRequest": "stats.hits"})
+
+    :param projects: a PyMongo collection, or a callable that returns one and is called once a request
+        (for application factories, Flask-PyMongo and servers that fork). No client is touched before.
+    :param fields: wire names to stored paths, for collections that are named otherwise: the names of the
+        contract, and ``owner``. A name that is left out is stored under itself.
+    :param owned_by: takes the identity and must return the filter that matches its projects, a ``dict`` that is
+        not empty; it replaces the match on the owner's path (for teams).
+    :param owner_type: the type in which owners are stored: ``str``, ``int``, ``ObjectId`` or ``UUID``. A text
+        identity is converted to it, and owns nothing where it cannot be. By default text matches
+        text and, where it has 24 hex digits, ObjectIds too.
+    :param excluded_statuses: projects with exactly one of these statuses are left out and not counted.
+    :param timeout: seconds, above 0 and up to 3600, in which a read ends, from when the collection is in hand.
+        A shorter ``pymongo.timeout`` around the request wins.
+    :raises MisuseError: an argument cannot work; the message says what to pass.
+
+    .. versionadded:: 0.1.0
+    """
+
+    def __init__(  # noqa: PLR0913 # each is one fact about a host's collection
+        self,
+        projects: Projects,
+        *,
+        fields: Mapping[str, str] | None = None,
+        owned_by: OwnedBy | None = None,
+        owner_type: OwnerType | None = None,
+        excluded_statuses: Iterable[str] = ("deleted",),
+        timeout: float = 5.0,
+    ) -> None:
+        self._projects = _checked_projects(projects)
+        self._query = ProjectQuery(fields, owned_by, owner_type, excluded_statuses)
+        self._timeout = _checked_timeout(timeout)
+
+    def projects_of(self, owner: Owner, /) -> Iterator[Mapping[str, object]]:
+        """Read one owner's projects in a single query, a batch at a time, in no order.
+
+        .. code-block:: python
+
+            {"_id": ObjectId("507f1f77bcf86cd799439012"), "name": "api-service", "totalRequest": 89456}
+
+        :param owner: the caller's identity.
+        :returns: the documents under their wire names, with the fields of the contract and no others;
+            datetimes are naive UTC. Nothing where the owner has no projects.
+        :raises StoreError: the projects could not be read whole and in time; the driver's error is its cause.
+        :raises MisuseError: *projects* returned no collection, or *owned_by* no filter.
+        """
+        collection = self._collection()
+        deadline = time.monotonic() + self._timeout
+        condition = self._query.filter(owner)
+        if condition is None:
+            return
+        cursor = _readable(collection).find(condition, self._query.projection, batch_size=_BATCH, collation=_SIMPLE)
+        try:
+            whole = False
+            while not whole:
+                batch = _pull(cursor, deadline)
+                whole = len(batch) < _BATCH
+                yield from self._query.named(batch)
+        finally:
+            _close(cursor)
+
+    def ensure_indexes(self) -> str:
+        """Make the one index that the read needs, unless a full one that begins with the owner's path exists.
+
+        The counter is no part of it, for then every increment would rewrite the index.
+        Building takes as long as the collection is large: the store's *timeout* does not apply.
+
+        :returns: the name of the index that serves.
+        :raises MisuseError: *owned_by* decides which projects match, so the host knows what to index;
+            or *projects* returned no collection.
+        :raises StoreError: the database did not answer, or refused; the driver's error is its cause.
+        """
+        collection = self._collection()
+        path = self._query.owner_path
+        if not self._query.matches_owner_path:
+            raise MisuseError(
+                "owned_by decides which projects match: index the path that its filter names,"
+                f' such as db.{collection.name}.create_index("team")'
+            )
+        try:
+            for index in collection.list_indexes():
+                if _serves(index, path):
+                    return str(index["name"])
+            return collection.create_index([(path, 1)], name=f"usage_stats_{path}", collation=_SIMPLE)
+        except _READ_ERRORS as error:
+            raise _failure("the index could not be made", error) from error
+
+    def _collection(self) -> Collection[Any]:
+        if _is_collection(self._projects):
+            return self._projects
+        return _checked_collection(self._projects())
+
+
+def _pull(cursor: Cursor[Document], deadline: float) -> list[Document]:
+    """Take the next batch. The deadline ends with the call: open across a yield it would leak to the host."""
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise StoreError("the projects could not be read in time")
+    try:
+        with pymongo.timeout(remaining):
+            return list(islice(cursor, _BATCH))
+    except _READ_ERRORS as error:
+        raise _failure("the projects could not be read", error) from error
+
+
+def _close(cursor: Cursor[Document]) -> None:
+    with suppress(PyMongoError), pymongo.timeout(_CLOSING):
+        cursor.close()
+
+
+def _failure(what: str, error: Exception) -> StoreError:
+    return StoreError(f"{what}: {type(error).__name__}: {brief(str(error), 300)}")
+
+
+def _readable(collection: Collection[Any]) -> Collection[Document]:
+    """Read plain documents, tolerant of bad text and dates, whatever the host's own options are."""
+    try:
+        return collection.with_options(codec_options=_options(collection.codec_options.uuid_representation))
+    except NotImplementedError:  # mongomock knows no tolerant options, and has no bad text to read
+        return collection
+
+
+@lru_cache
+def _options(uuid_representation: int) -> CodecOptions[Document]:
+    return CodecOptions(
+        uuid_representation=uuid_representation or UuidRepresentation.STANDARD,
+        unicode_decode_error_handler="replace",
+        datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    )
+
+
+def _serves(index: Mapping[str, Any], path: str) -> bool:
+    first, kind = next(iter(index["key"].items()))
+    partly = any(index.get(option) for option in ("partialFilterExpression", "sparse", "hidden", "collation"))
+    return first == path and kind in (1, -1, "hashed") and not partly
+
+
+def _is_collection(projects: Projects) -> TypeGuard[Collection[Any]]:
+    # Asked of the class: an instance of a database seems to have every attribute, and a collection is callable.
+    return hasattr(projects.__class__, "find")
+
+
+def _checked_projects(projects: Projects) -> Projects:
+    kind = projects.__class__
+    if iscoroutinefunction(projects):
+        raise MisuseError("projects must not be async: it must return a collection of a synchronous MongoClient")
+    if callable(projects) and not any(hasattr(kind, name) for name in ("find", "get_collection", "get_database")):
+        return projects
+    return _checked_collection(projects)
+
+
+def _checked_collection(projects: Any) -> Collection[Any]:  # noqa: ANN401 # whatever a host passes
+    kind = projects.__class__
+    if hasattr(kind, "get_collection"):
+        raise MisuseError(f"projects must be a collection, got the database {projects.name!r}: pass `db.projects`")
+    if hasattr(kind, "get_database"):
+        raise MisuseError("projects must be a collection, got a client: pass `client.platform.projects`")
+    if not _is_collection(projects):
+        raise MisuseError(
+            "projects must be a PyMongo collection such as `db.projects`, or a callable that returns one;"
+            f" got {brief(projects)}"
+        )
+    if iscoroutinefunction(kind.find_one) or kind.__module__.startswith("motor"):
+        raise MisuseError(
+            f"projects must be a collection of a synchronous MongoClient, got the asynchronous {kind.__name__}:"
+            " give the blueprint a pymongo.MongoClient of its own"
+        )
+    return projects
+
+
+def _checked_timeout(timeout: float) -> float:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= _LONGEST_TIMEOUT:
+        raise MisuseError(f"timeout must be seconds, above 0 and up to {_LONGEST_TIMEOUT}; got {brief(timeout)}")
+    return timeout
