@@ -3,6 +3,7 @@
 .. code-block:: python
 
     import secrets
+    from functools import cache
 
     from flask import Flask
     from flask_jwt_extended import JWTManager
@@ -15,7 +16,13 @@
     app.config["JWT_SECRET_KEY"] = secrets.token_hex(32)
     JWTManager(app)
 
-    store = ProjectStore(lambda: MongoClient().platform.projects)
+
+    @cache
+    def projects():
+        return MongoClient("mongodb://localhost").platform.projects
+
+
+    store = ProjectStore(projects)
     app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity))
 """
 
@@ -31,7 +38,7 @@ from jwt.exceptions import PyJWTError
 
 from .errors import IdentityError, MisuseError
 from .protocols import Owner
-from .values import INT64
+from .values import fits_int64
 
 __all__ = ["Authenticate", "identity", "jwt_identity"]
 
@@ -51,6 +58,8 @@ def identity(value: object) -> Owner | None:
     :returns: the identity, or ``None`` for ``None`` and empty text: nobody is signed in.
     :raises IdentityError: the value is of another type, text over 1,024 bytes of UTF-8 or with a
         lone surrogate, or an integer beyond 64 bits.
+
+    .. versionadded:: 0.1.0
     """
     if value is None:
         return None
@@ -63,7 +72,7 @@ def identity(value: object) -> Owner | None:
             raise IdentityError(f"authenticate returned text of more than {_LONGEST_TEXT} bytes")
         return text.decode() or None
     if isinstance(value, int) and not isinstance(value, bool):
-        if value not in INT64:
+        if not fits_int64(value):
             raise IdentityError("authenticate returned an integer beyond 64 bits")
         return int(value)
     if isinstance(value, ObjectId):
@@ -93,8 +102,8 @@ def jwt_identity() -> Owner | None:
             "jwt_identity needs flask-jwt-extended set up on the application:"
             " call JWTManager(app) and set JWT_SECRET_KEY"
         )
-    header = request.headers.get(current_app.config["JWT_HEADER_NAME"], "")
-    if any(part.isspace() for part in header.split(",")):  # an IndexError inside flask-jwt-extended
+    header = request.headers.get(current_app.config["JWT_HEADER_NAME"], "").strip().strip(",")
+    if not all(map(str.strip, header.split(","))):  # nothing, or a blank part: an IndexError in flask-jwt-extended
         return None
     try:
         verify_jwt_in_request(locations=["headers"])

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from flask import Blueprint, Response, request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from . import log
 from .auth import Authenticate, identity
 from .encoding import encode
-from .errors import MisuseError, brief
+from .errors import MisuseError, brief, is_async
 from .fields import MESSAGE, PROJECTS, SUCCESS, TOTAL
 from .protocols import Owner, UsageStore
 from .report import Report, rank
@@ -47,6 +48,7 @@ def create_usage_blueprint(
         or ``None`` where nobody is signed in; :func:`flask_usage_stats.auth.jwt_identity` is one.
     :param name: the blueprint's name, part of the endpoint ``usage_stats.usage``.
     :param url_prefix: the path in front of ``/usage``; ``""`` under a parent that already has one.
+    :returns: the blueprint, to be registered once or more.
     :raises MisuseError: *store* has no method ``projects_of``; *authenticate* cannot be called without
         arguments, or is a coroutine function; *url_prefix* does not begin with a slash.
     :raises ValueError: *name* is empty or has a dot (Flask's own check).
@@ -78,16 +80,19 @@ def create_usage_blueprint(
 
 
 def _check(store: UsageStore, authenticate: Authenticate, url_prefix: str) -> None:
-    if isinstance(store, type) or not callable(getattr(store, "projects_of", None)):
+    method = getattr(store, "projects_of", None)
+    # A collection has an attribute of every name, and each is a collection.
+    if isinstance(store, type) or not callable(method) or hasattr(method.__class__, "with_options"):
         raise MisuseError(
-            f"store must have a method projects_of(owner), such as ProjectStore(db.projects); got {brief(store)}"
+            "store must be a ProjectStore, such as ProjectStore(db.projects), or have a method projects_of(owner);"
+            f" got {type(store).__name__}"
         )
     if not callable(authenticate):
         raise MisuseError(
             "authenticate must be a function that returns the caller's identity, such as jwt_identity;"
             f" got {brief(authenticate)}"
         )
-    if inspect.iscoroutinefunction(authenticate):
+    if is_async(authenticate):
         raise MisuseError("authenticate must not be async: wrap it with asgiref.sync.async_to_sync")
     try:
         inspect.signature(authenticate).bind()
@@ -118,14 +123,16 @@ def _unauthenticated() -> Response:
 
 
 def _refused(refusal: HTTPException) -> Response:
-    """Render a refusal by the authenticate callback; what is no client or server error goes up as it came."""
-    answer = refusal.get_response()
-    status = answer.status_code
+    """Render a refusal by the authenticate callback; what is no client or server error is a failure like any other."""
+    if refusal.response is None:
+        status, headers = refusal.code or 0, Headers(refusal.get_headers())
+    else:
+        status, headers = refusal.response.status_code, refusal.response.headers
     if not 400 <= status <= 599:  # noqa: PLR2004 # HTTP's own numbers, here and below
         raise refusal
     response = _error(status, str(refusal.description or HTTP_STATUS_CODES.get(status, "Request refused")))
     for name in ("WWW-Authenticate", "Retry-After"):
-        for value in answer.headers.getlist(name):
+        for value in headers.getlist(name):
             response.headers.add(name, value)
     if status == 401:  # noqa: PLR2004 # RFC 9110, section 15.5.2: never without a challenge
         response.headers.setdefault("WWW-Authenticate", _CHALLENGE)

@@ -4,7 +4,7 @@ import logging
 import traceback
 from typing import Final
 
-from .errors import UsageStatsError, brief
+from .errors import UsageStatsError, brief, printable
 from .protocols import Owner
 from .report import Changes
 
@@ -20,7 +20,7 @@ def failed(owner: Owner | None, error: Exception) -> None:
     """
     cause = type(error).__name__
     if isinstance(error, UsageStatsError):
-        cause += f": {error}"
+        cause += f": {printable(str(error))}"
     place = traceback.extract_tb(error.__traceback__)[-1]
     _logger.error(
         "usage of %s: %s (%s:%s in %s)",
@@ -38,8 +38,7 @@ def changed(owner: Owner, changes: Changes) -> None:
     if not changes.number:
         return
     first = "; ".join(
-        f"{brief(project)} " + ", ".join(f"{name} ({kind})" for name, kind in found)
-        for project, found in changes.first.items()
+        f"{brief(project)} " + ", ".join(f"{name} ({kind})" for name, kind in found) for project, found in changes.first
     )
     _logger.warning(
         "usage of owner %s: %d stored values do not fit the contract and were changed, first of them: %s",

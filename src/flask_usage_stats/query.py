@@ -7,10 +7,11 @@ from uuid import UUID
 
 from bson import ObjectId
 
-from .errors import MisuseError, brief
+from .errors import MisuseError, brief, is_async
 from .fields import FIELDS, ID, OWNER, STATUS
 from .protocols import Owner
-from .values import INT64
+from .salvage import Unreadable
+from .values import fits_int64
 
 Document: TypeAlias = dict[str, Any]
 OwnedBy: TypeAlias = Callable[[Owner], dict[str, Any]]
@@ -78,7 +79,7 @@ class ProjectQuery:
         if self._owned_by is not None:
             match = self._owned_by(owner)
             if not isinstance(match, dict) or not match:
-                raise MisuseError(f"owned_by must return a filter, a dict that is not empty; got {brief(match)}")
+                raise MisuseError(f"owned_by must return a filter: a dict, not empty; got {type(match).__name__}")
             return match
         if isinstance(owner, str) and self._owner_type is None and _OBJECT_ID.fullmatch(owner):
             return {self.owner_path: {"$in": [ObjectId(owner), owner]}}
@@ -116,6 +117,8 @@ def _check_match(owned_by: OwnedBy | None, owner_type: OwnerType | None, fields:
     if owned_by is not None:
         if not callable(owned_by):
             raise MisuseError(f"owned_by must be a function from an identity to a filter, got {brief(owned_by)}")
+        if is_async(owned_by):
+            raise MisuseError("owned_by must not be async: it must return the filter itself")
         if fields is not None and OWNER in fields:
             raise MisuseError('owned_by replaces the match on the owner\'s path: leave "owner" out of fields')
     if owner_type not in (None, str, int, ObjectId, UUID):
@@ -123,19 +126,17 @@ def _check_match(owned_by: OwnedBy | None, owner_type: OwnerType | None, fields:
 
 
 def _projection(paths: Iterable[str]) -> dict[str, int]:
-    projection = dict.fromkeys(paths, 1)
-    if not any(path.split(".")[0] == ID for path in projection):
-        projection[ID] = 0
-    return projection
+    """Ask for the shown paths, and for the whole of ``_id``, by which documents are told apart."""
+    return dict.fromkeys((path for path in paths if path.split(".")[0] != ID), 1) | {ID: 1}
 
 
 def _kept(status: str, excluded: Iterable[str]) -> Document | None:
     """Make the filter that leaves out the excluded statuses, compared as a whole: an array that holds one is kept."""
-    if isinstance(excluded, str):
-        raise MisuseError(f"excluded_statuses must be several texts, such as ({excluded!r},), got one text")
-    statuses = list(excluded)
-    if not all(isinstance(text, str) for text in statuses):
-        raise MisuseError(f"excluded_statuses must be texts, got {brief(statuses)}")
+    statuses = None if isinstance(excluded, str) or not isinstance(excluded, Iterable) else list(excluded)
+    if statuses is None or not all(isinstance(text, str) for text in statuses):
+        raise MisuseError(
+            f'excluded_statuses must be several texts, such as ("deleted",), or () for none; got {brief(excluded)}'
+        )
     if not statuses:
         return None
     parts = status.split(".")
@@ -150,7 +151,7 @@ def _converted(owner: str, owner_type: OwnerType) -> Owner | None:
         return ObjectId(owner) if _OBJECT_ID.fullmatch(owner) else None
     if owner_type is UUID:
         return UUID(owner) if _UUID.fullmatch(owner.lower()) else None
-    return int(owner) if _INTEGER.fullmatch(owner) and int(owner) in INT64 else None
+    return int(owner) if _INTEGER.fullmatch(owner) and fits_int64(int(owner)) else None
 
 
 def _renamed(document: Document, parts: Mapping[str, list[str]]) -> Iterator[tuple[str, object]]:
@@ -162,7 +163,7 @@ def _renamed(document: Document, parts: Mapping[str, list[str]]) -> Iterator[tup
 
 def _at(value: object, path: Iterable[str]) -> object:
     for part in path:
-        if isinstance(value, list):  # a path through an array has many values, and so none to show
+        if isinstance(value, list | Unreadable):  # many values or none that can be read, and so none to show
             return value
         if not isinstance(value, dict) or part not in value:
             return _MISSING

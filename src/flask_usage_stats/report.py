@@ -1,12 +1,13 @@
 """From documents to ranked rows and their total. Pure: no Flask, no PyMongo."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from operator import itemgetter
 from typing import Final, TypeAlias
+
+from bson import Code
 
 from . import values
 from .fields import FIELDS, ID, Kind
@@ -25,14 +26,14 @@ class Changes:
 
     #: How many stored values were changed.
     number: int = 0
-    #: The first projects concerned, each with its fields and the types that they held.
-    first: dict[str | int | None, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+    #: The first projects concerned: the identity as it is shown, and each field with the type that it held.
+    first: list[tuple[object, list[tuple[str, str]]]] = field(default_factory=list)
 
-    def add(self, project: str | int | None, name: str, value: object) -> None:
-        """Count one changed value and remember where it stands, for the first few projects."""
-        self.number += 1
-        if project in self.first or len(self.first) < _PROJECTS_NAMED:
-            self.first[project].append((name, type(value).__name__))
+    def add(self, project: object, found: list[tuple[str, str]]) -> None:
+        """Count the changed values of one project, and remember where they stand for the first few projects."""
+        self.number += len(found)
+        if len(self.first) < _PROJECTS_NAMED:
+            self.first.append((project, found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +79,26 @@ _SHOWN: Final[Mapping[Kind, Callable[[object], str | Number | datetime | None]]]
 def _row(document: Mapping[str, object], changes: Changes) -> tuple[Number, Row]:
     row: Row = {}
     count: Number = 0
+    changed = []
     for name, kind in FIELDS:
         if name in document:
             value = document[name]
             row[name] = shown = _SHOWN[kind](value)
             if not _fits(value, shown, kind):
-                changes.add(row.get(ID), name, value)
+                changed.append((name, type(value).__name__))
         if kind is Kind.COUNT:
-            row[name] = count = row.get(name) or 0
+            row[name] = count = values.count_of(document.get(name)) or 0
+    if changed:
+        changes.add(row.get(ID), changed)
     return count, row
 
 
 def _fits(value: object, shown: object, kind: Kind) -> bool:
     if value is None:
         return True
-    if isinstance(value, str):
+    if kind is Kind.TEXT or (isinstance(shown, str) and isinstance(value, str) and not isinstance(value, Code)):
         return shown == value
-    return shown is not None and kind is not Kind.TEXT
+    return shown is not None
 
 
 def _total(counts: Sequence[Number]) -> Number:

@@ -8,10 +8,11 @@ Rows are not dumped through them: that alone would cost several times the databa
     {'projectStats': {0: {'totalRequest': ['Missing data for required field.']}}}
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 from marshmallow.exceptions import ValidationError
 
 from .fields import FIELDS, MESSAGE, PROJECTS, SUCCESS, TOTAL, Kind
@@ -20,8 +21,17 @@ __all__ = ["ErrorSchema", "ProjectSchema", "UsageSchema"]
 
 
 def _number(value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValidationError("Not a number.")
+    finite = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    if isinstance(value, bool) or not finite:
+        raise ValidationError("Not a finite number.")
+
+
+def _exactly(*, wanted: bool) -> Callable[[object], None]:
+    def check(value: object) -> None:
+        if value is not wanted:
+            raise ValidationError(f"Not {str(wanted).lower()}.")
+
+    return check
 
 
 def _text_or_integer(value: object) -> None:
@@ -54,7 +64,7 @@ ProjectSchema: Final[type[Schema]] = Schema.from_dict({name: _FIELD[kind]() for 
 #: .. versionadded:: 0.1.0
 UsageSchema: Final[type[Schema]] = Schema.from_dict(
     {
-        SUCCESS: fields.Boolean(required=True, validate=validate.Equal(comparable=True)),
+        SUCCESS: fields.Raw(required=True, validate=_exactly(wanted=True)),
         TOTAL: fields.Raw(required=True, validate=_number, metadata={"description": "The sum of the counts shown."}),
         PROJECTS: fields.List(fields.Nested(ProjectSchema), required=True),
     },
@@ -66,7 +76,7 @@ UsageSchema: Final[type[Schema]] = Schema.from_dict(
 #: .. versionadded:: 0.1.0
 ErrorSchema: Final[type[Schema]] = Schema.from_dict(
     {
-        SUCCESS: fields.Boolean(required=True, validate=validate.Equal(comparable=False)),
+        SUCCESS: fields.Raw(required=True, validate=_exactly(wanted=False)),
         MESSAGE: fields.String(required=True),
     },
     name="Error",

@@ -1,11 +1,12 @@
 """One read of one owner's projects, with PyMongo."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from inspect import iscoroutinefunction
 from itertools import islice
+from operator import methodcaller
+from time import monotonic
 from typing import Any, Final, TypeAlias, TypeGuard
 
 import pymongo
@@ -14,9 +15,11 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
 
-from .errors import MisuseError, StoreError, brief
+from . import salvage
+from .errors import MisuseError, StoreError, brief, is_async
+from .fields import ID
 from .protocols import Owner
 from .query import Document, OwnedBy, OwnerType, ProjectQuery
 
@@ -31,6 +34,9 @@ _LONGEST_TIMEOUT: Final = 3600  # seconds
 _BATCH: Final = 2000  # documents: few round trips, and few documents held at a time
 _CLOSING: Final = 0.5  # seconds to tell the server that a cursor is given up
 _SIMPLE: Final = {"locale": "simple"}
+_IDENTITY: Final = methodcaller("get", ID)
+# What create_index answers where an index on the same path stands under another name or with other options.
+_INDEX_CONFLICTS: Final = (85, 86)
 # A damaged reply fails in the decoder, with errors that are not all PyMongo's.
 _READ_ERRORS: Final = (PyMongoError, BSONError, ValueError, OverflowError)
 
@@ -86,20 +92,20 @@ class ProjectStore:
         :raises StoreError: the projects could not be read whole and in time; the driver's error is its cause.
         :raises MisuseError: *projects* returned no collection, or *owned_by* no filter.
         """
-        collection = self._collection()
-        deadline = time.monotonic() + self._timeout
+        collection = _readable(self._collection())
+        deadline = monotonic() + self._timeout
         condition = self._query.filter(owner)
         if condition is None:
             return
-        cursor = _readable(collection).find(condition, self._query.projection, batch_size=_BATCH, collation=_SIMPLE)
+        question = {"filter": condition, "projection": self._query.projection, "collation": _SIMPLE}
+        handed_out: list[object] = []
         try:
-            whole = False
-            while not whole:
-                batch = _pull(cursor, deadline)
-                whole = len(batch) < _BATCH
+            for batch in _in_time(collection.find(**question, batch_size=_BATCH), _BATCH, deadline):
                 yield from self._query.named(batch)
-        finally:
-            _close(cursor)
+                if len(batch) == _BATCH:
+                    handed_out.extend(map(_IDENTITY, batch))
+        except _DamagedError:
+            yield from self._query.named(_salvaged(collection, question, handed_out, deadline))
 
     def ensure_indexes(self) -> str:
         """Make the one index that the read needs, unless a full one that begins with the owner's path exists.
@@ -124,8 +130,15 @@ class ProjectStore:
                 if _serves(index, path):
                     return str(index["name"])
             return collection.create_index([(path, 1)], name=f"usage_stats_{path}", collation=_SIMPLE)
+        except OperationFailure as error:
+            if error.code in _INDEX_CONFLICTS:
+                raise StoreError(
+                    f"an index on {path!r} stands in the way and does not serve (it is hidden, partial, sparse or"
+                    " collated): drop or unhide it, or make a full one by hand"
+                ) from error
+            raise _failure(StoreError, "the index could not be made", error) from error
         except _READ_ERRORS as error:
-            raise _failure("the index could not be made", error) from error
+            raise _failure(StoreError, "the index could not be made", error) from error
 
     def _collection(self) -> Collection[Any]:
         if _is_collection(self._projects):
@@ -133,25 +146,56 @@ class ProjectStore:
         return _checked_collection(self._projects())
 
 
-def _pull(cursor: Cursor[Document], deadline: float) -> list[Document]:
-    """Take the next batch. The deadline ends with the call: open across a yield it would leak to the host."""
-    remaining = deadline - time.monotonic()
-    if remaining <= 0:
-        raise StoreError("the projects could not be read in time")
+class _DamagedError(StoreError):
+    """A reply holds what the driver's decoder refuses."""
+
+
+def _in_time(cursor: Cursor[Any], count: int, deadline: float) -> Iterator[list[Any]]:
+    """Take what a cursor has, *count* at a time. The driver's limit is closed before each yield: it would leak."""
     try:
-        with pymongo.timeout(remaining):
-            return list(islice(cursor, _BATCH))
-    except _READ_ERRORS as error:
-        raise _failure("the projects could not be read", error) from error
+        while True:
+            remaining = deadline - monotonic()
+            if remaining <= 0:
+                raise StoreError("the projects could not be read in time")
+            try:
+                with pymongo.timeout(remaining):
+                    taken = list(islice(cursor, count))
+            except BSONError as error:
+                raise _failure(_DamagedError, "the projects could not be read", error) from error
+            except _READ_ERRORS as error:
+                raise _failure(StoreError, "the projects could not be read", error) from error
+            yield taken
+            if len(taken) < count:
+                return
+    finally:
+        with suppress(PyMongoError), pymongo.timeout(_CLOSING):
+            cursor.close()
 
 
-def _close(cursor: Cursor[Document]) -> None:
-    with suppress(PyMongoError), pymongo.timeout(_CLOSING):
-        cursor.close()
+def _salvaged(
+    collection: Collection[Document], question: Mapping[str, Any], handed_out: Iterable[object], deadline: float
+) -> Iterator[Document]:
+    """Read the projects again, undecoded, and hand out those that were not handed out before."""
+    known = set(map(repr, handed_out))
+    try:
+        cursor = collection.find_raw_batches(**question, batch_size=_BATCH)
+    except PyMongoError as error:  # a client that encrypts cannot
+        raise _failure(StoreError, "the projects could not be read", error) from error
+    for batches in _in_time(cursor, 1, deadline):
+        for batch in batches:
+            for document in salvage.documents(batch, collection.codec_options):
+                if repr(_IDENTITY(document)) not in known:
+                    yield document
 
 
-def _failure(what: str, error: Exception) -> StoreError:
-    return StoreError(f"{what}: {type(error).__name__}: {brief(str(error), 300)}")
+def _failure(kind: type[StoreError], what: str, error: Exception) -> StoreError:
+    """Say what failed, with the driver's own words only where they cannot quote a document."""
+    detail = ""
+    if isinstance(error, OperationFailure):
+        detail = f" {error.code} {(error.details or {}).get('codeName', '')}".rstrip()
+    elif isinstance(error, ConnectionFailure | InvalidOperation):
+        detail = f": {brief(str(error), 300)}"
+    return kind(f"{what}: {type(error).__name__}{detail}")
 
 
 def _readable(collection: Collection[Any]) -> Collection[Document]:
@@ -166,7 +210,8 @@ def _readable(collection: Collection[Any]) -> Collection[Document]:
 def _options(uuid_representation: int) -> CodecOptions[Document]:
     return CodecOptions(
         uuid_representation=uuid_representation or UuidRepresentation.STANDARD,
-        unicode_decode_error_handler="replace",
+        # Bad bytes arrive as lone surrogates, so that it can be seen and said that they were bad.
+        unicode_decode_error_handler="surrogateescape",
         datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     )
 
@@ -179,16 +224,16 @@ def _serves(index: Mapping[str, Any], path: str) -> bool:
 
 def _is_collection(projects: Projects) -> TypeGuard[Collection[Any]]:
     # Asked of the class: an instance of a database seems to have every attribute, and a collection is callable.
-    return hasattr(projects.__class__, "find")
+    return all(hasattr(projects.__class__, name) for name in ("find_one", "with_options"))
 
 
 def _checked_projects(projects: Projects) -> Projects:
     kind = projects.__class__
-    if iscoroutinefunction(projects):
+    if any(hasattr(kind, name) for name in ("find", "get_collection", "get_database")) or not callable(projects):
+        return _checked_collection(projects)
+    if is_async(projects):
         raise MisuseError("projects must not be async: it must return a collection of a synchronous MongoClient")
-    if callable(projects) and not any(hasattr(kind, name) for name in ("find", "get_collection", "get_database")):
-        return projects
-    return _checked_collection(projects)
+    return projects
 
 
 def _checked_collection(projects: Any) -> Collection[Any]:  # noqa: ANN401 # whatever a host passes
@@ -200,7 +245,7 @@ def _checked_collection(projects: Any) -> Collection[Any]:  # noqa: ANN401 # wha
     if not _is_collection(projects):
         raise MisuseError(
             "projects must be a PyMongo collection such as `db.projects`, or a callable that returns one;"
-            f" got {brief(projects)}"
+            f" got {kind.__name__}"
         )
     if iscoroutinefunction(kind.find_one) or kind.__module__.startswith("motor"):
         raise MisuseError(

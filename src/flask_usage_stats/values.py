@@ -20,15 +20,18 @@ Number: TypeAlias = int | float
 #: Sorts identities of every type: the rank of the type, then the value.
 IdKey: TypeAlias = tuple[int, str | int]
 
-#: The integers that BSON holds.
-INT64: Final = range(-(2**63), 2**63)
-
+_LARGEST_ID: Final = 1024  # bits, far from where Python refuses to write an integer
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # naive UTC, as the driver reads it
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _400_YEARS: Final = 146_097 * 86_400_000  # milliseconds
 # ECMA-262, "Time Values and Time Range": a hundred million days on either side of the epoch.
 _LAST_MILLISECOND: Final = 8_640_000_000_000_000
 _EXTENDED_JSON: Final = CANONICAL_JSON_OPTIONS.with_options(uuid_representation=UuidRepresentation.STANDARD)
+
+
+def fits_int64(number: int) -> bool:
+    """Tell whether BSON has a type for an integer."""
+    return -(2**63) <= number < 2**63
 
 
 def count_of(value: object) -> Number | None:
@@ -104,7 +107,7 @@ def id_of(value: object) -> str | int | None:
         return str(value)
     if isinstance(value, str) and not isinstance(value, Code):
         return _valid(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value in INT64:
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _LARGEST_ID:
         return int(value)
     if value is None:
         return None
@@ -122,21 +125,27 @@ def id_key(value: object) -> IdKey:
     if isinstance(shown, int):
         return (1, shown)
     if isinstance(value, str):
-        return (2, shown)
+        return (2, value)
     return (3 if isinstance(value, ObjectId) else 4, shown)
 
 
 def _valid(text: str) -> str:
     try:
         return text.encode().decode()
-    except UnicodeEncodeError:  # a lone surrogate, which JSON in UTF-8 cannot hold
+    except UnicodeEncodeError:  # a lone surrogate, which JSON in UTF-8 cannot hold: bad bytes, or the text's own
+        pass
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _number_text(number: Number) -> str:
+def _number_text(number: Number) -> str | None:
     shown = count_of(number)
     if shown is not None:
         return str(shown)
+    if isinstance(number, int):  # beyond a double: no database's
+        return None
     if math.isnan(number):
         return "NaN"
     return "Infinity" if number > 0 else "-Infinity"

@@ -1,0 +1,132 @@
+"""A small host application with the usage route mounted, ready to be asked with curl.
+
+Run it with ``python examples/demo.py``; it needs flask-usage-stats and mongomock.
+"""
+
+import argparse
+import contextlib
+import secrets
+import signal
+import socket
+import sys
+from datetime import UTC, datetime
+
+import mongomock
+from bson import ObjectId
+from flask import Flask, request
+from flask_jwt_extended import JWTManager, create_access_token
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+from werkzeug.security import check_password_hash, generate_password_hash
+from werkzeug.serving import make_server
+
+from flask_usage_stats import ProjectStore, create_usage_blueprint
+from flask_usage_stats.auth import jwt_identity
+
+USERS = {"demo": ObjectId("60c72b2f9b1d8b3a4c8e4d21"), "guest": ObjectId("60c72b2f9b1d8b3a4c8e4d22")}
+PASSWORD = "usage"  # noqa: S105 # of a demo that listens on this machine only
+
+
+def project(owner, number, name, project_type, status, plan, requests, updated):
+    return {
+        "_id": ObjectId(f"507f1f77bcf86cd7994390{number}"),
+        "owner": USERS[owner],
+        "name": name,
+        "projectType": project_type,
+        "status": status,
+        "plan": plan,
+        "totalRequest": requests,
+        "updatedAt": datetime.fromisoformat(updated).replace(tzinfo=UTC),
+    }
+
+
+PROJECTS = [
+    project("demo", 11, "my-portfolio", "Static", "live", "pro", 25430, "2024-03-15T14:22"),
+    project("demo", 12, "api-service", "node", "live", "business", 89456, "2024-03-14T10:15"),
+    project("demo", 13, "docs-site", "static", "stopped", "free", 1203, "2024-03-10T16:45"),
+    project("demo", 14, "blog", "Static", "live", "pro", 12890, "2024-03-08T11:20"),
+    project("demo", 15, "test-app", "node", "stopped", "free", 0, "2024-02-28T08:30"),
+    project("demo", 16, "old-shop", "node", "deleted", "free", 777, "2024-01-20T09:00"),
+    project("guest", 21, "notes", "static", "live", "free", 42, "2024-03-01T12:00"),
+]
+
+
+def create_app(database):
+    """Build the host: it signs users in, and the blueprint answers for them."""
+    app = Flask(__name__)
+    app.config["JWT_SECRET_KEY"] = secrets.token_hex(32)
+    JWTManager(app)
+
+    @app.post("/api/login")
+    def login():
+        given = request.get_json(silent=True)
+        given = given if isinstance(given, dict) else {}
+        user = database.users.find_one({"_id": str(given.get("username"))})
+        if user is None or not check_password_hash(user["password"], str(given.get("password"))):
+            return {"message": "Wrong user name or password"}, 401
+        return {"token": create_access_token(str(user["owner"]))}
+
+    store = ProjectStore(database.projects)
+    app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity))
+    return app
+
+
+def open_database(uri):
+    """Take the embedded database, or the one of a real server named ``usage_stats_demo`` where the address names none."""
+    if uri is None:
+        return mongomock.MongoClient().usage_stats_demo
+    client = MongoClient(uri, serverSelectionTimeoutMS=3000)
+    client.admin.command("ping")
+    return client.get_default_database("usage_stats_demo")
+
+
+def fill(database):
+    """Add what is missing; what is there stays as it is."""
+    users = [
+        {"_id": name, "owner": owner, "password": generate_password_hash(PASSWORD)} for name, owner in USERS.items()
+    ]
+    for collection, documents in ((database.projects, PROJECTS), (database.users, users)):
+        for document in documents:
+            collection.update_one({"_id": document["_id"]}, {"$setOnInsert": document}, upsert=True)
+    ProjectStore(database.projects).ensure_indexes()
+
+
+def explain(app, address):
+    """Print what to paste."""
+    with app.app_context():
+        tokens = {name: create_access_token(str(owner), expires_delta=False) for name, owner in USERS.items()}
+    print(f"The demo answers on {address}/api/usage until Ctrl-C.\n")
+    for name, token in tokens.items():
+        print(f"As {name}:\n\n  curl -H 'Authorization: Bearer {token}' {address}/api/usage\n")
+    print("A token of your own:\n")
+    body = f'{{"username": "demo", "password": "{PASSWORD}"}}'
+    print(f"  curl -H 'Content-Type: application/json' -d '{body}' {address}/api/login\n", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Serve the usage route from sample projects.")
+    parser.add_argument("--port", type=int, default=8000, help="port on this machine, 0 for any (default: %(default)s)")
+    parser.add_argument("--mongodb", metavar="URI", help="a real server instead of the embedded database")
+    arguments = parser.parse_args()
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt), socket.socket() as listener:
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", arguments.port))
+            listener.listen()
+        except (OSError, OverflowError) as error:
+            sys.exit(f"Port {arguments.port} cannot be had ({error}): choose another with --port.")
+        try:
+            database = open_database(arguments.mongodb)
+            fill(database)
+        except (PyMongoError, ValueError) as error:
+            sys.exit(f"The MongoDB server cannot be used ({type(error).__name__}): check --mongodb.")
+        app = create_app(database)
+        port = listener.getsockname()[1]
+        explain(app, f"http://127.0.0.1:{port}")
+        make_server("127.0.0.1", port, app, threaded=True, fd=listener.fileno()).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

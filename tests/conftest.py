@@ -1,0 +1,98 @@
+"""Fixtures: a database of each kind, a store, an application and its client."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+import mongomock
+import pytest
+from flask import Flask
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from servers import MongoDBMissingError, mongodb
+
+from flask_usage_stats import ProjectStore, create_usage_blueprint
+
+_MISSING_NOTE = Path(__file__).parent.parent / ".mongodb-missing"
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "mongodb_uri" in item.fixturenames:
+            item.add_marker("mongodb")
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri():
+    """Give the address of a real server, skip where none can be had, fail there if one is demanded."""
+    with contextlib.ExitStack() as stack:
+        try:
+            uri = stack.enter_context(mongodb())
+        except MongoDBMissingError as error:
+            if os.environ.get("REQUIRE_MONGODB"):
+                pytest.fail(f"a real MongoDB is demanded: {error}")
+            _MISSING_NOTE.write_text(f"{error}\n")
+            pytest.skip(f"no MongoDB: {error}")
+        _MISSING_NOTE.unlink(missing_ok=True)
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def mongo_client(mongodb_uri):
+    with MongoClient(mongodb_uri, heartbeatFrequencyMS=500) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def _database(mongo_client):
+    name = f"usage_stats_test_{secrets.token_hex(6)}"
+    yield mongo_client[name]
+    mongo_client.drop_database(name)
+
+
+@pytest.fixture
+def database(_database):
+    """Give a real, empty database."""
+    yield _database
+    for name in _database.list_collection_names():
+        _database.drop_collection(name)
+
+
+@pytest.fixture
+def projects(database):
+    """Give a real, empty collection of projects."""
+    return database.projects
+
+
+@pytest.fixture(params=["mongomock", "mongodb"])
+def any_projects(request):
+    """Give an empty collection of either kind."""
+    if request.param == "mongomock":
+        return mongomock.MongoClient().platform.projects
+    return request.getfixturevalue("projects")
+
+
+@pytest.fixture
+def app_factory():
+    """Build an application with a store mounted for one caller."""
+
+    def build(store, owner="ada", **options):
+        authenticate = owner if callable(owner) else lambda: owner
+        if isinstance(store, Collection | mongomock.Collection):
+            store = ProjectStore(store)
+        app = Flask("host")
+        app.register_blueprint(create_usage_blueprint(store, authenticate=authenticate, **options))
+        return app
+
+    return build
+
+
+@pytest.fixture
+def ask(app_factory):
+    """Ask a store for one caller's usage, through the whole stack."""
+
+    def get(store, owner="ada", **request):
+        return app_factory(store, owner).test_client().get("/api/usage", **request)
+
+    return get

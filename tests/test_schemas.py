@@ -1,0 +1,54 @@
+"""The contract as schemas: what they refuse."""
+
+import math
+
+import pytest
+
+from flask_usage_stats.fields import FIELDS
+from flask_usage_stats.schemas import ErrorSchema, ProjectSchema, UsageSchema
+
+GOOD = {"success": True, "totalRequests": 3, "projectStats": [{"_id": "1", "totalRequest": 3}]}
+
+
+def test_accepts():
+    """An answer of the contract has no errors, and neither has an error."""
+    assert UsageSchema().validate(GOOD) == {}
+    assert ErrorSchema().validate({"success": False, "message": "x"}) == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"success": False},
+        {"success": "true"},
+        {"success": 1},
+        {"totalRequests": "3"},
+        {"totalRequests": True},
+        {"totalRequests": math.nan},
+        {"totalRequests": None},
+        {"projectStats": None},
+        {"more": 1},
+        {"projectStats": [{"_id": 1}]},
+        {"projectStats": [{"_id": 1.5, "totalRequest": 1}]},
+        {"projectStats": [{"_id": True, "totalRequest": 1}]},
+        {"projectStats": [{"name": 1, "totalRequest": 1}]},
+        {"projectStats": [{"owner": "ada", "totalRequest": 1}]},
+    ],
+    ids=repr,
+)
+def test_refuses(change):
+    """What the contract does not have is an error."""
+    assert UsageSchema().validate(GOOD | change)
+
+
+@pytest.mark.parametrize(
+    "body", [{"success": True, "message": "x"}, {"success": False}, {"success": 0, "message": "x"}]
+)
+def test_refuses_errors(body):
+    """An error is false with a message, exactly."""
+    assert ErrorSchema().validate(body)
+
+
+def test_one_table():
+    """The schema's fields are those of the table, in its order."""
+    assert list(ProjectSchema().fields) == [field.name for field in FIELDS]
