@@ -61,18 +61,18 @@ def create_app(database):
     def login():
         given = request.get_json(silent=True)
         given = given if isinstance(given, dict) else {}
-        user = database.users.find_one({"_id": str(given.get("username"))})
+        user = database.demo_users.find_one({"_id": str(given.get("username"))})
         if user is None or not check_password_hash(user["password"], str(given.get("password"))):
             return {"message": "Wrong user name or password"}, 401
         return {"token": create_access_token(str(user["owner"]))}
 
-    store = ProjectStore(database.projects)
+    store = ProjectStore(database.demo_projects)
     app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity))
     return app
 
 
 def open_database(uri):
-    """Take the embedded database, or the one of a real server named ``usage_stats_demo`` where the address names none."""
+    """Take the embedded database, or that of a real server."""
     if uri is None:
         return mongomock.MongoClient().usage_stats_demo
     client = MongoClient(uri, serverSelectionTimeoutMS=3000)
@@ -81,14 +81,14 @@ def open_database(uri):
 
 
 def fill(database):
-    """Add what is missing; what is there stays as it is."""
+    """Add what is missing to two collections of the demo's own; what is there stays as it is."""
     users = [
         {"_id": name, "owner": owner, "password": generate_password_hash(PASSWORD)} for name, owner in USERS.items()
     ]
-    for collection, documents in ((database.projects, PROJECTS), (database.users, users)):
+    for collection, documents in ((database.demo_projects, PROJECTS), (database.demo_users, users)):
         for document in documents:
             collection.update_one({"_id": document["_id"]}, {"$setOnInsert": document}, upsert=True)
-    ProjectStore(database.projects).ensure_indexes()
+    ProjectStore(database.demo_projects).ensure_indexes()
 
 
 def explain(app, address):
