@@ -32,9 +32,12 @@ def program() -> Path:
         path = Path(distribution(_WHEEL).locate_file("fiftyone/db/bin/mongod"))
     except PackageNotFoundError:
         raise MongoDBMissingError(f"MONGODB_URI is not set and {_WHEEL} is not installed") from None
-    check = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-    if check.returncode:
-        raise MongoDBMissingError(f"mongod does not run: {check.stderr.strip()}")
+    try:
+        subprocess.run([path, "--version"], capture_output=True, text=True, check=True)
+    except OSError as error:
+        raise MongoDBMissingError(f"mongod does not start: {error}") from None
+    except subprocess.CalledProcessError as error:
+        raise MongoDBMissingError(f"mongod does not run: {error.stderr.strip()}") from None
     return path
 
 
