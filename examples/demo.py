@@ -103,13 +103,21 @@ def explain(app, address):
     print(f"  curl -H 'Content-Type: application/json' -d '{body}' {address}/api/login\n", flush=True)
 
 
+def stop(*_):
+    """End the demo on the first signal, and let further ones not disturb the end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main():
     parser = argparse.ArgumentParser(description="Serve the usage route from sample projects.")
     parser.add_argument("--port", type=int, default=8000, help="port on this machine, 0 for any (default: %(default)s)")
     parser.add_argument("--mongodb", metavar="URI", help="a real server instead of the embedded database")
     arguments = parser.parse_args()
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
     with contextlib.suppress(KeyboardInterrupt), socket.socket() as listener:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
