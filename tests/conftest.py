@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from pymongo import MongoClient
 from pymongo.collection import Collection
+from pymongo.database import Database
 from servers import MongoDBMissingError, mongodb
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
@@ -63,6 +64,27 @@ def database(_database):
 def projects(database):
     """Give a real, empty collection of projects."""
     return database.projects
+
+
+@pytest.fixture
+def local_mongodb(mongodb_uri, database, monkeypatch):
+    """Let programs that ask for ``platform`` on localhost:27017 meet the tests' database, and close what they open."""
+    opened = []
+    init_client, init_database = MongoClient.__init__, Database.__init__
+
+    def client_here(self, host=None, *arguments, **options):
+        opened.append(self)
+        assert host.startswith("mongodb://localhost:27017"), host
+        init_client(self, f"{mongodb_uri}/{database.name}", *arguments, **options)
+
+    def database_here(self, client, name, *arguments, **options):
+        init_database(self, client, database.name if name == "platform" else name, *arguments, **options)
+
+    monkeypatch.setattr(MongoClient, "__init__", client_here)
+    monkeypatch.setattr(Database, "__init__", database_here)
+    yield database
+    for client in opened:
+        client.close()
 
 
 @pytest.fixture(params=["mongomock", "mongodb"])

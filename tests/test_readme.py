@@ -1,33 +1,37 @@
-"""The README's program, run as it stands."""
+"""The README: its programs run as they stand, its answers and tables are those of the package."""
 
 import inspect
+import json
 import re
 from pathlib import Path
 
 import pytest
-from flask_jwt_extended import create_access_token
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
-def test_program(mongodb_uri, database, monkeypatch):
-    """The program mounts the route in a host, and answers for a token of the host's."""
-    program = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "Flask(" in block)
-    local = 'MongoClient("mongodb://localhost:27017").platform'
-    assert local in program
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.usefixtures("local_mongodb")
+def test_programs(monkeypatch, capsys):
+    """The program mounts the route, the shell lines give a token, and the answer is the one that is shown."""
     monkeypatch.setenv("JWT_SECRET_KEY", "a key of at least thirty-two bytes, for HS256")
     names = {"__name__": "app"}
-    exec(program.replace(local, f'MongoClient("{mongodb_uri}")["{database.name}"]'), names)
-    database.projects.insert_one({"_id": 1, "owner": "ada", "totalRequest": 3})
-    app = names["app"]
-    with app.app_context():
-        token = create_access_token("ada")
-    response = app.test_client().get("/api/usage", headers={"Authorization": f"Bearer {token}"})
-    assert response.json == {"success": True, "totalRequests": 3, "projectStats": [{"_id": 1, "totalRequest": 3}]}
-    assert names["store"].ensure_indexes() == "usage_stats_owner"
-    names["db"].client.close()
+    program, shell, *others = blocks("python")
+    exec(program, names)
+    with names["app"].app_context():
+        exec(shell, names)
+    token = capsys.readouterr().out.strip()
+    answer = names["app"].test_client().get("/api/usage", headers={"Authorization": f"Bearer {token}"}).json
+    _, shown = map(json.loads, blocks("json"))
+    shown["projectStats"][0]["_id"] = answer["projectStats"][0]["_id"]
+    assert json.dumps(answer) == json.dumps(shown)
+    for other in others:
+        exec(other, names)
 
 
 @pytest.mark.parametrize("function", [create_usage_blueprint, ProjectStore])

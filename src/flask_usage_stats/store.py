@@ -25,7 +25,7 @@ from .query import Document, OwnedBy, OwnerType, ProjectQuery
 
 __all__ = ["ProjectStore", "Projects"]
 
-#: A PyMongo collection, or a callable that returns one and is called once a request.
+#: A PyMongo collection, or a callable that returns one and is called once per request.
 #:
 #: .. versionadded:: 0.1.0
 Projects: TypeAlias = Collection[Any] | Callable[[], Collection[Any]]
@@ -48,7 +48,7 @@ class ProjectStore:
 
         ProjectStore(db.projects, fields={"owner": "user_id", "totalRequest": "stats.hits"})
 
-    :param projects: a PyMongo collection, or a callable that returns one and is called once a request
+    :param projects: a PyMongo collection, or a callable that returns one and is called once per request
         (for application factories, Flask-PyMongo and servers that fork). No client is touched before.
     :param fields: wire names to stored paths, for collections that are named otherwise: the names of the
         contract, and ``owner``. A name that is left out is stored under itself.

@@ -1,0 +1,49 @@
+"""A collection with names of its own, whose projects belong to teams.
+
+{"title": "blog", "team": "red", "kind": "node", "state": "live", "billing": {"plan": "pro"},
+"stats": {"hits": 12890}, "created": ..., "changed": ...}
+
+JWT_SECRET_KEY=... flask --app examples/existing_schema.py run
+"""
+
+import os
+
+from flask import Flask
+from flask_jwt_extended import JWTManager
+from pymongo import MongoClient
+
+from flask_usage_stats import ProjectStore, create_usage_blueprint
+from flask_usage_stats.auth import jwt_identity
+
+FIELDS = {
+    "name": "title",
+    "projectType": "kind",
+    "status": "state",
+    "plan": "billing.plan",
+    "totalRequest": "stats.hits",
+    "createdAt": "created",
+    "updatedAt": "changed",
+}
+
+
+def create_app():
+    app = Flask(__name__)
+    app.config["JWT_SECRET_KEY"] = os.environ["JWT_SECRET_KEY"]
+    JWTManager(app)
+    client = MongoClient(os.environ.get("MONGODB_URI", "mongodb://localhost:27017"))
+    db = client.get_default_database("platform")
+
+    def owned_by(user):
+        """Match the projects of every team that the user is a member of."""
+        teams = db.teams.distinct("_id", {"members": {"$eq": user}})
+        return {"team": {"$in": teams}}  # an empty list matches no project
+
+    store = ProjectStore(db.apps, fields=FIELDS, owned_by=owned_by, excluded_statuses=("archived", "deleted"))
+    app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity))
+
+    @app.cli.command("create-indexes")
+    def create_indexes():
+        """Make the index that the filter of owned_by needs."""
+        db.apps.create_index("team")
+
+    return app

@@ -1,0 +1,66 @@
+"""A host whose projects are in SQLite: any object with a method ``projects_of`` is a store.
+
+DATABASE=platform.sqlite JWT_SECRET_KEY=... flask --app examples/other_store.py run
+"""
+
+import os
+import sqlite3
+from contextlib import closing
+
+from flask import Flask
+from flask_jwt_extended import JWTManager
+
+from flask_usage_stats import create_usage_blueprint
+from flask_usage_stats.auth import jwt_identity
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS project (
+    id INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    type TEXT,
+    status TEXT,
+    plan TEXT,
+    requests INTEGER NOT NULL DEFAULT 0,
+    created TEXT,
+    updated TEXT
+);
+CREATE INDEX IF NOT EXISTS project_owner ON project (owner);
+"""
+
+# The names of the contract; deleted projects are left out by the store.
+QUERY = """
+SELECT id AS _id, name, type AS projectType, status, plan,
+       requests AS totalRequest, created AS createdAt, updated AS updatedAt
+FROM project
+WHERE owner = ? AND status IS NOT 'deleted'
+"""
+
+
+class SqliteStore:
+    """Reads projects from a SQLite database, with a connection for each request."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def create(self):
+        """Make the table where there is none."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            connection.executescript(SCHEMA)
+
+    def projects_of(self, owner, /):
+        """Hand out one owner's projects."""
+        with closing(sqlite3.connect(self.path, timeout=5)) as connection:
+            connection.row_factory = sqlite3.Row
+            for row in connection.execute(QUERY, (str(owner),)):
+                yield dict(row)
+
+
+def create_app():
+    app = Flask(__name__)
+    app.config["JWT_SECRET_KEY"] = os.environ["JWT_SECRET_KEY"]
+    JWTManager(app)
+    store = SqliteStore(os.environ["DATABASE"])
+    store.create()
+    app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity))
+    return app

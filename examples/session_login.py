@@ -1,0 +1,42 @@
+"""A host whose users sign in with a form and a session cookie.
+
+SECRET_KEY=... flask --app examples/session_login.py run
+"""
+
+import os
+
+from flask import Flask, abort, request, session
+from pymongo import MongoClient
+from werkzeug.security import check_password_hash
+
+from flask_usage_stats import ProjectStore, create_usage_blueprint
+
+
+def signed_in_user():
+    # The session is signed by Flask, so the id is the one that the login wrote; None where there is none.
+    return session.get("user_id")
+
+
+def create_app():
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY=os.environ["SECRET_KEY"], SESSION_COOKIE_SAMESITE="Lax")
+    client = MongoClient(os.environ.get("MONGODB_URI", "mongodb://localhost:27017"))
+    db = client.get_default_database("platform")
+
+    @app.post("/login")
+    def login():
+        user = db.users.find_one({"name": request.form["name"]})
+        if user is None or not check_password_hash(user["password"], request.form["password"]):
+            abort(401)
+        session.clear()
+        session["user_id"] = str(user["_id"])
+        return {"signed_in": True}
+
+    @app.post("/logout")
+    def logout():
+        session.clear()
+        return {"signed_in": False}
+
+    store = ProjectStore(db.projects)
+    app.register_blueprint(create_usage_blueprint(store, authenticate=signed_in_user))
+    return app

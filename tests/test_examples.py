@@ -1,0 +1,132 @@
+"""The examples: each imported as it stands, served and asked."""
+
+import sqlite3
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+from bson import ObjectId
+from flask_jwt_extended import create_access_token
+from werkzeug.security import generate_password_hash
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+KEY = "a key of at least thirty-two bytes, for HS256"
+ID = ObjectId("507f1f77bcf86cd799439011")
+
+
+@pytest.fixture
+def example(request, local_mongodb, monkeypatch, tmp_path):
+    """Import the example that the test is named after, in the environment that it asks for."""
+    monkeypatch.delenv("MONGODB_URI", raising=False)
+    monkeypatch.setenv("MONGO_URI", "mongodb://localhost:27017/platform")
+    monkeypatch.setenv("JWT_SECRET_KEY", KEY)
+    monkeypatch.setenv("SECRET_KEY", KEY)
+    monkeypatch.setenv("DATABASE", str(tmp_path / "platform.sqlite"))
+    name = request.function.__name__.removeprefix("test_")
+    specification = spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def ask(app, subject):
+    with app.app_context():
+        token = create_access_token(subject)
+    return app.test_client().get("/api/usage", headers={"Authorization": f"Bearer {token}"}).json
+
+
+def test_every_example_is_tested():
+    """A new example has a test of its name here, or, the demo, a module of tests."""
+    names = {path.stem for path in EXAMPLES.glob("*.py")} - {"demo"}
+    assert {f"test_{name}" for name in names} <= set(globals())
+
+
+def test_minimal(example, database):
+    """A user who signs in sees the projects stored with the user's ObjectId."""
+    database.users.insert_one({"_id": ID, "name": "ada", "password": generate_password_hash("secret")})
+    database.projects.insert_many([{"_id": 1, "owner": ID, "totalRequest": 3}, {"_id": 2, "owner": "ada"}])
+    client = example.create_app().test_client()
+    assert client.post("/api/login", json={"name": "ada", "password": "wrong"}).status_code == 401
+    token = client.post("/api/login", json={"name": "ada", "password": "secret"}).json["token"]
+    answer = client.get("/api/usage", headers={"Authorization": f"Bearer {token}"}).json
+    assert answer == {"success": True, "totalRequests": 3, "projectStats": [{"_id": 1, "totalRequest": 3}]}
+
+
+def test_api_key(example, database):
+    """A key is accepted whole, and no part of it; the database holds no secret."""
+    database.projects.insert_one({"_id": 1, "owner": "ada"})
+    client = example.create_app().test_client()
+    key = example.make_key(database, "ada")
+    key_id, secret = key.split(".")
+    assert client.get("/api/usage", headers={"X-Api-Key": key}).json["projectStats"][0]["_id"] == 1
+    for wrong in ("", "x", key_id, f"{key_id}.", f"{key_id}.{secret}x", f"x.{secret}", "."):
+        assert client.get("/api/usage", headers={"X-Api-Key": wrong}).status_code == 401
+    assert secret not in str(database.api_keys.find_one())
+
+
+def test_session_login(example, database):
+    """The session's user sees the projects until signing out."""
+    database.users.insert_one({"_id": ID, "name": "ada", "password": generate_password_hash("secret")})
+    database.projects.insert_one({"_id": 1, "owner": ID})
+    client = example.create_app().test_client()
+    assert client.get("/api/usage").status_code == 401
+    assert client.post("/login", data={"name": "ada", "password": "wrong"}).status_code == 401
+    client.post("/login", data={"name": "ada", "password": "secret"})
+    assert client.get("/api/usage").json["projectStats"][0]["_id"] == 1
+    client.post("/logout")
+    assert client.get("/api/usage").status_code == 401
+
+
+def test_existing_schema(example, database):
+    """Members of a team see its projects under the contract's names, and nobody else does."""
+    database.teams.insert_one({"_id": "red", "members": ["ada", "bob"]})
+    database.apps.insert_many(
+        [
+            {
+                "_id": 1,
+                "team": "red",
+                "title": "blog",
+                "kind": "node",
+                "billing": {"plan": "pro"},
+                "stats": {"hits": 9},
+            },
+            {"_id": 2, "team": "red", "state": "archived"},
+            {"_id": 3, "team": "blue"},
+        ]
+    )
+    app = example.create_app()
+    row = {"_id": 1, "name": "blog", "plan": "pro", "totalRequest": 9}
+    assert ask(app, "bob")["projectStats"] == [row]
+    assert ask(app, "eve")["projectStats"] == []
+    app.test_cli_runner().invoke(args=["create-indexes"])
+    assert "team_1" in database.apps.index_information()
+
+
+def test_app_factory(example, database):
+    """The collection is found through the application that serves the request."""
+    database.projects.insert_one({"_id": 1, "owner": "ada"})
+    app = example.create_app()
+    assert ask(app, "ada")["projectStats"] == [{"_id": 1, "totalRequest": 0}]
+    assert app.test_cli_runner().invoke(args=["create-indexes"]).output == "usage_stats_owner\n"
+
+
+def test_other_store(example, tmp_path):
+    """The answer is the same from a store on another database."""
+    app = example.create_app()
+    with sqlite3.connect(tmp_path / "platform.sqlite") as connection:
+        connection.executemany(
+            "INSERT INTO project (owner, name, status, requests, updated) VALUES (?, ?, ?, ?, ?)",
+            [
+                ("ada", "blog", "live", 2, "2024-03-08T11:20:00.000Z"),
+                ("ada", "shop", None, 5, None),
+                ("ada", "old", "deleted", 9, None),
+                ("bob", "other", "live", 1, None),
+            ],
+        )
+    connection.close()
+    answer = ask(app, "ada")
+    assert answer["totalRequests"] == 7
+    assert [(row["_id"], row["name"], row["updatedAt"]) for row in answer["projectStats"]] == [
+        (2, "shop", None),
+        (1, "blog", "2024-03-08T11:20:00.000Z"),
+    ]
