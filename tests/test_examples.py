@@ -95,7 +95,7 @@ def test_existing_schema(example, database):
         ]
     )
     app = example.create_app()
-    row = {"_id": 1, "name": "blog", "plan": "pro", "totalRequest": 9}
+    row = {"_id": 1, "name": "blog", "projectType": "node", "plan": "pro", "totalRequest": 9}
     assert ask(app, "bob")["projectStats"] == [row]
     assert ask(app, "eve")["projectStats"] == []
     app.test_cli_runner().invoke(args=["create-indexes"])

@@ -1,0 +1,166 @@
+"""Every snippet of the documentation and the docstrings runs, and shows what is shown."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from bson import ObjectId
+from flask import Flask
+from flask_jwt_extended import JWTManager, create_access_token
+from pymongo import MongoClient
+from sybil.document import PythonDocStringDocument
+from sybil.evaluators.doctest import DocTestEvaluator
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.abstract.doctest import DocTestStringParser
+from sybil.parsers.myst import CodeBlockParser
+from sybil.parsers.rest import CodeBlockParser as DirectiveParser
+from sybil.parsers.rest import DocTestParser
+from sybil.sybil import Sybil
+
+from flask_usage_stats import ProjectStore, create_usage_blueprint
+from flask_usage_stats.auth import jwt_identity
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+MODULES = sorted((ROOT / "src" / "flask_usage_stats").glob("*.py"))
+KEY = "a key of at least thirty-two bytes, for HS256"
+
+
+def sessions(document):
+    """Find interactive sessions: each line is run, its output compared."""
+    for region in CodeBlockParser("pycon", lambda _: None)(document):
+        source = region.parsed
+        for example in DocTestStringParser(DocTestEvaluator())(source, document.path):
+            example.adjust(region, source)
+            yield example
+
+
+def check_json(example):
+    """Compare a JSON block with what the page's application answers to ada."""
+    app = example.namespace["app"]
+    assert json.dumps(ask(app, "ada").json) == json.dumps(json.loads(example.parsed))
+
+
+def exchange(example):
+    """Send an HTTP request that is shown, or compare the response that is shown with what came."""
+    head, _, body = example.parsed.partition("\n\n")
+    first, *lines = head.strip().splitlines()
+    headers = dict(line.split(": ", 1) for line in lines)
+    if first.startswith("HTTP/"):
+        response = example.namespace["response"]
+        assert first == f"HTTP/1.1 {response.status}"
+        assert headers.items() <= dict(response.headers).items()
+        assert set(dict(response.headers)) - set(headers) <= {"Content-Length", "Cache-Control", "Vary"}
+        assert json.dumps(response.json) == json.dumps(json.loads(body))
+    else:
+        method, path, _ = first.split()
+        client = example.namespace["send_to"](headers.get("Authorization", ""))
+        example.namespace["response"] = client.open(path, method=method, headers=headers)
+
+
+def in_shell(example):
+    """Run a program as in a shell of the page's application."""
+    with example.namespace["app"].app_context():
+        PythonEvaluator()(example)
+
+
+DOCUMENTS = Sybil(
+    [CodeBlockParser("python", in_shell), sessions]
+    + [CodeBlockParser("json", check_json), CodeBlockParser("http", exchange)]
+)
+DOCSTRINGS = Sybil(
+    [DirectiveParser("python", PythonEvaluator()), DocTestParser()], document_types={".py": PythonDocStringDocument}
+)
+
+
+def ask(app, owner):
+    with app.app_context():
+        token = create_access_token(owner)
+    return app.test_client().get("/api/usage", headers={"Authorization": f"Bearer {token}"})
+
+
+def host(store, authenticate=jwt_identity):
+    app = Flask("host")
+    app.config.update(JWT_SECRET_KEY=KEY, SECRET_KEY=KEY)
+    JWTManager(app)
+    if store is not None:
+        app.register_blueprint(create_usage_blueprint(store, authenticate=authenticate))
+    return app
+
+
+def evaluate(sybil, path, names):
+    document = sybil.parse(path)
+    document.namespace.update(names)
+    examples = list(document.examples())
+    for example in examples:
+        example.evaluate()
+    return examples
+
+
+@pytest.fixture
+def names(local_mongodb, monkeypatch):
+    """Give what a page may take for granted: a database, a store on it, and an application with the route."""
+    monkeypatch.setenv("JWT_SECRET_KEY", KEY)
+    db = MongoClient("mongodb://localhost:27017").platform
+    store = ProjectStore(db.projects)
+    return {
+        "db": db,
+        "store": store,
+        "app": host(store),
+        "new_host": lambda: host(None),
+        "user": {"_id": ObjectId()},
+        "ObjectId": ObjectId,
+        "ProjectStore": ProjectStore,
+        "create_usage_blueprint": create_usage_blueprint,
+        "jwt_identity": jwt_identity,
+        "mount": lambda authenticate: host(store, authenticate).test_client(),
+    }
+
+
+@pytest.fixture
+def sample(names):
+    """Store the sample projects, and give what leads each token that is shown to its caller."""
+    rows = json.loads((Path(__file__).parent / "data" / "sample_rows.json").read_text())
+    owner = ObjectId()
+    for row in rows:
+        names["db"].projects.insert_one(
+            row | {"_id": ObjectId(row["_id"]), "owner": owner, "updatedAt": row["updatedAt"]}
+        )
+    down = ProjectStore(MongoClient("mongodb://localhost:27017").platform.projects, timeout=0.3)
+    down._projects.database.client.close()
+    callers = {
+        "Bearer TOKEN": (names["store"], lambda: owner),
+        "Bearer TOKEN-OF-A-NEW-USER": (names["store"], lambda: "new"),
+        "Bearer TOKEN-WHILE-THE-DATABASE-IS-DOWN": (down, lambda: owner),
+    }
+
+    def send_to(credential):
+        return host(*callers.get(credential, (names["store"], jwt_identity))).test_client()
+
+    return {"send_to": send_to}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_page(page, names, sample):
+    """A page's programs run in its order, with the output that it shows."""
+    if page.stem != "http-api":
+        names["db"].projects.delete_many({})
+    evaluate(DOCUMENTS, page, names | sample | {"__name__": "page"})
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
+def test_docstrings(module, names):
+    """A docstring's examples run among the names of its module."""
+    name = "flask_usage_stats" if module.stem == "__init__" else f"flask_usage_stats.{module.stem}"
+    evaluate(DOCSTRINGS, module, vars(import_module(name)) | names)
+
+
+def test_something_is_run():
+    """The pages' snippets are found at all."""
+    counts = {page.stem: len(list(DOCUMENTS.parse(page).examples())) for page in PAGES}
+    assert counts["quickstart"] >= 3
+    assert counts["http-api"] >= 10
+    assert counts["storage"] >= 12
+    docstrings = sum(len(list(DOCSTRINGS.parse(module).examples())) for module in MODULES)
+    assert docstrings >= 8
