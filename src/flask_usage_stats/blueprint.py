@@ -39,9 +39,10 @@ def create_usage_blueprint(
 
     .. code-block:: json
 
-        {"success": true, "totalRequests": 89456, "projectStats": [{"_id": "507f1f77bcf86cd799439012",
-          "name": "api-service", "projectType": "node", "status": "live", "plan": "business", "totalRequest": 89456,
-          "createdAt": "2024-01-01T00:00:00.000Z", "updatedAt": "2024-03-14T10:15:00.000Z"}]}
+        {"success": true, "totalRequests": 89456, "projectStats": [
+          {"_id": "507f1f77bcf86cd799439012", "name": "api-service", "projectType": "node",
+           "status": "live", "plan": "business", "totalRequest": 89456,
+           "createdAt": "2024-01-01T00:00:00.000Z", "updatedAt": "2024-03-14T10:15:00.000Z"}]}
 
     :param store: where the projects come from, such as :class:`~flask_usage_stats.ProjectStore`.
     :param authenticate: takes nothing, runs inside the request and must return the caller's identity,

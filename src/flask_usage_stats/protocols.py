@@ -6,7 +6,7 @@ from uuid import UUID
 
 from bson import ObjectId
 
-#: Who is asking: non-empty text (up to 1,024 UTF-8 bytes), an integer of 64 bits, an ObjectId or a UUID.
+#: Who is asking: non-empty text (up to 1,024 bytes of UTF-8), an integer of 64 bits, an ObjectId or a UUID.
 #:
 #: .. versionadded:: 0.1.0
 Owner: TypeAlias = str | int | ObjectId | UUID

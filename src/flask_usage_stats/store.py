@@ -42,7 +42,7 @@ _READ_ERRORS: Final = (PyMongoError, BSONError, ValueError, OverflowError)
 
 
 class ProjectStore:
-    """The projects of a MongoDB collection, one document a project.
+    """The projects of a MongoDB collection, one document per project.
 
     .. code-block:: python
 
