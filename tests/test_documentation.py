@@ -1,8 +1,10 @@
 """Every snippet of the documentation and the docstrings runs, and shows what is shown."""
 
 import json
+import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from bson import ObjectId
@@ -141,6 +143,15 @@ def sample(names):
     return {"send_to": send_to}
 
 
+@pytest.fixture
+def saved_as_app(names, monkeypatch):
+    """Let a page import what its program, saved as ``app.py``, has."""
+    saved = ModuleType("app")
+    saved.db, saved.store = names["db"], names["store"]
+    monkeypatch.setitem(sys.modules, "app", saved)
+
+
+@pytest.mark.usefixtures("saved_as_app")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page(page, names, sample):
     """A page's programs run in its order, with the output that it shows."""

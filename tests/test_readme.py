@@ -3,7 +3,9 @@
 import inspect
 import json
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -20,11 +22,13 @@ def blocks(language):
 def test_programs(monkeypatch, capsys):
     """The program mounts the route, the shell lines give a token, and the answer is the one that is shown."""
     monkeypatch.setenv("JWT_SECRET_KEY", "a key of at least thirty-two bytes, for HS256")
-    names = {"__name__": "app"}
+    saved = ModuleType("app")
+    names = vars(saved)
+    monkeypatch.setitem(sys.modules, "app", saved)
     program, shell, *others = blocks("python")
     exec(program, names)
     with names["app"].app_context():
-        exec(shell, names)
+        exec(shell, {})
     token = capsys.readouterr().out.strip()
     answer = names["app"].test_client().get("/api/usage", headers={"Authorization": f"Bearer {token}"}).json
     _, shown = map(json.loads, blocks("json"))

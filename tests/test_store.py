@@ -5,6 +5,7 @@ import math
 import re
 from datetime import UTC, datetime
 from struct import pack
+from time import monotonic
 from uuid import UUID
 
 import gridfs
@@ -369,6 +370,15 @@ class TestReading:
         projects.insert_many([{"owner": "ada"} for _ in range(3)])
         for _ in ProjectStore(projects).projects_of("ada"):
             assert pymongo._csot.get_timeout() is None
+
+    def test_owned_by_in_time(self, projects):
+        """The time limit holds for the queries that owned_by makes, too."""
+        with MongoClient("mongodb://127.0.0.1:9") as down:
+            store = ProjectStore(projects, owned_by=lambda _: {"team": down.platform.teams.find_one()}, timeout=0.3)
+            began = monotonic()
+            with pytest.raises(pymongo.errors.ServerSelectionTimeoutError):
+                ids(store)
+            assert monotonic() - began < 1.3
 
     def test_driver_text(self, projects):
         """A driver's error that may quote a document is named by its code alone."""

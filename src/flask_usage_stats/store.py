@@ -94,7 +94,8 @@ class ProjectStore:
         """
         collection = _readable(self._collection())
         deadline = monotonic() + self._timeout
-        condition = self._query.filter(owner)
+        with pymongo.timeout(self._timeout):  # owned_by may ask the database, too
+            condition = self._query.filter(owner)
         if condition is None:
             return
         question = {"filter": condition, "projection": self._query.projection, "collation": _SIMPLE}
