@@ -42,6 +42,8 @@ class TestGate:
             (0, 0),
             (ID, ID),
             (UUID(int=7), UUID(int=7)),
+            (LocalProxy(lambda: ID), ID),
+            (LocalProxy(lambda: UUID(int=7)), UUID(int=7)),
         ],
     )
     def test_passes(self, value, passed):
@@ -135,7 +137,18 @@ class TestJwt:
         host.config["JWT_TOKEN_LOCATION"] = ["query_string", "cookies", "headers"]
         client = host.test_client()
         client.set_cookie("access_token_cookie", token(host))
-        assert client.get(f"/api/usage?jwt={token(host)}").status_code == 401
+        response = client.get(f"/api/usage?jwt={token(host)}", headers={"Authorization": "Basic x"})
+        assert response.status_code == 401
+
+    def test_hosts_header(self, host):
+        """The header is the one that the host configured."""
+        host.config.update(JWT_HEADER_NAME="X-Token", JWT_HEADER_TYPE="")
+        assert host.test_client().get("/api/usage", headers={"X-Token": token(host)}).status_code == 200
+
+    @pytest.mark.parametrize("end", [",", ", "])
+    def test_trailing_comma(self, host, end):
+        """A token with a comma behind it counts, as flask-jwt-extended has it."""
+        assert get(host, f"Bearer {token(host)}{end}").status_code == 200
 
     def test_hosts_rules(self, host):
         """The host's blocklist is honoured."""

@@ -33,10 +33,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo import MongoClient
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import Forbidden, HTTPException, ServiceUnavailable, TooManyRequests, Unauthorized
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, ServiceUnavailable, TooManyRequests, Unauthorized
 from werkzeug.routing import RequestRedirect
 
-from flask_usage_stats import ProjectStore
+from flask_usage_stats import ProjectStore, StoreError
 from flask_usage_stats.schemas import ErrorSchema, UsageSchema
 
 FAILED = {"success": False, "message": "Failed to fetch usage stats"}
@@ -299,8 +299,8 @@ class TestOrderAndTotal:
 
     def test_sum_beyond_a_double(self, rows, projects, ask):
         """A total that no double holds is still a number: whole."""
-        rows({"totalRequest": 1.7e308}, {"totalRequest": 1.7e308}, {"totalRequest": 0.5})
-        assert strict(ask(projects))["totalRequests"] == 2 * int(1.7e308)
+        rows({"totalRequest": 1.7e308}, {"totalRequest": 1.7e308}, {"totalRequest": 0.75})
+        assert strict(ask(projects))["totalRequests"] == 2 * int(1.7e308) + 1
 
     def test_ties(self, rows):
         """Equal counts stand by `_id`, ascending: integers, text, ObjectIds, others; and null first of all."""
@@ -455,6 +455,13 @@ class TestLeanAndTyped:
             + "; ".join(f"{index} {found}" for index in range(5))
         )
 
+    def test_identities_are_escaped(self, projects, ask, caplog):
+        """A project's identity cannot forge a line of the log, nor fill it."""
+        projects.insert_one({"_id": "first\nsecond" + 500 * "x", "owner": "ada", "name": {}})
+        ask(projects)
+        assert "'first\\nsecondx" in caplog.text
+        assert len(caplog.messages[0]) < 300
+
     def test_representation_is_no_change(self, rows, caplog):
         """What the contract only writes differently (dates, doubles, odd identities) is no news for the log."""
         rows({"_id": {"a": 1}, "totalRequest": 3.0, "createdAt": DatetimeMS(253402300800000), "updatedAt": "text"})
@@ -504,6 +511,19 @@ class TestFailure:
         monkeypatch.setattr("flask_usage_stats.store.monotonic", lambda: next(clock))
         assert ask(projects).status_code == 500
 
+    def test_one_line_whatever_a_store_says(self, ask, caplog):
+        """A store's own words cannot forge a line of the log, nor fill it."""
+
+        class Store:
+            def projects_of(self, owner):
+                raise StoreError("first\nsecond" + 5000 * "x")
+
+        ask(Store())
+        (record,) = caplog.records
+        assert "first\\nsecondx" in record.getMessage()
+        assert "\n" not in record.getMessage()
+        assert len(record.getMessage()) < 900
+
     def test_traceback_at_debug(self, ask, caplog):
         """Where the logger is set to DEBUG, the one record carries the traceback."""
         caplog.set_level(logging.DEBUG, "flask_usage_stats")
@@ -535,9 +555,13 @@ class TestIdentity:
         response = ask(projects, None, headers={"Authorization": header})
         assert response.status_code == 401
         assert strict(response) == {"success": False, "message": "Invalid or expired token"}
-        assert 'realm="usage", error="invalid_token"' in response.headers["WWW-Authenticate"]
+        assert response.headers["WWW-Authenticate"] == (
+            'Bearer realm="usage", error="invalid_token", error_description="Invalid or expired token"'
+        )
 
-    @pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Basic abc", "Bearers x", ""])
+    @pytest.mark.parametrize(
+        "header", ["Bearer", "Bearer ", "Basic abc", "Bearers x", "", "Notbearer x", "Digest bearer x"]
+    )
     def test_other_credential(self, projects, ask, header):
         """A header without a bearer credential is as no header."""
         response = ask(projects, None, headers={"Authorization": header})
@@ -546,6 +570,8 @@ class TestIdentity:
     @pytest.mark.parametrize(
         ("refusal", "status", "message", "challenge", "retry"),
         [
+            (BadRequest("x"), 400, "x", None, None),
+            (HTTPException(response=Response("x", 599)), 599, "Request refused", None, None),
             (Forbidden("Not yours"), 403, "Not yours", None, None),
             (TooManyRequests(retry_after=7), 429, TooManyRequests.description, None, "7"),
             (ServiceUnavailable("Later", retry_after=9), 503, "Later", None, "9"),
@@ -565,6 +591,12 @@ class TestIdentity:
         assert (challenge is None) == ("WWW-Authenticate" not in response.headers)
         assert response.headers.get("Retry-After") == retry
         assert not caplog.records
+
+    def test_several_challenges(self, projects, ask):
+        """A refusal may name several ways to sign in."""
+        headers = [("WWW-Authenticate", "Basic"), ("WWW-Authenticate", "Digest")]
+        response = ask(projects, raiser(HTTPException(response=Response("x", 401, headers))))
+        assert response.headers.getlist("WWW-Authenticate") == ["Basic", "Digest"]
 
     @pytest.mark.parametrize("error", [RuntimeError("secret"), RequestRedirect("/login"), HTTPException("secret")])
     def test_broken_callback(self, projects, ask, caplog, error):

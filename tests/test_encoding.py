@@ -1,6 +1,7 @@
 """From rows to JSON bytes."""
 
 import json
+import math
 from datetime import datetime
 
 import pytest
@@ -29,6 +30,13 @@ def test_dates(beside):
     """A date is ISO 8601 in UTC with milliseconds, cut and not rounded, also beside a large integer."""
     body = {"at": datetime(2024, 3, 14, 10, 15, 0, 999999), "beside": beside}
     assert encode(body) == b'{"at":"2024-03-14T10:15:00.999Z","beside":%d}' % beside
+
+
+def test_beside_a_large_integer():
+    """A large integer changes nothing in how its neighbours are written."""
+    assert encode({"x": "é", "y": 2**70}) == '{"x":"é","y":1180591620717411303424}'.encode()
+    with pytest.raises(ValueError, match="JSON compliant"):
+        encode({"x": math.nan, "y": 2**70})
 
 
 @pytest.mark.parametrize("beside", [1, 2**70])

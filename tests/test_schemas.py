@@ -32,6 +32,7 @@ def test_accepts():
         {"projectStats": [{"_id": 1.5, "totalRequest": 1}]},
         {"projectStats": [{"_id": True, "totalRequest": 1}]},
         {"projectStats": [{"name": 1, "totalRequest": 1}]},
+        {"projectStats": [{"updatedAt": 5, "totalRequest": 1}]},
         {"projectStats": [{"owner": "ada", "totalRequest": 1}]},
     ],
     ids=repr,
@@ -41,8 +42,21 @@ def test_refuses(change):
     assert UsageSchema().validate(GOOD | change)
 
 
+@pytest.mark.parametrize("name", GOOD)
+def test_required(name):
+    """No part of an answer may be missing."""
+    assert UsageSchema().validate({other: value for other, value in GOOD.items() if other != name})
+
+
 @pytest.mark.parametrize(
-    "body", [{"success": True, "message": "x"}, {"success": False}, {"success": 0, "message": "x"}]
+    "body",
+    [
+        {"success": True, "message": "x"},
+        {"success": False},
+        {"message": "x"},
+        {"success": 0, "message": "x"},
+        {"success": False, "message": 5},
+    ],
 )
 def test_refuses_errors(body):
     """An error is false with a message, exactly."""

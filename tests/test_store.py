@@ -12,8 +12,10 @@ import gridfs
 import mongomock
 import pymongo
 import pytest
-from bson import Binary, ObjectId, encode
+from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp, encode
+from bson.binary import JAVA_LEGACY
 from bson.codec_options import CodecOptions
+from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient, MongoClient, monitoring
 
@@ -109,6 +111,7 @@ class TestContract:
         [
             (int, "7", 7),
             (int, "-7", -7),
+            (int, "0", 0),
             (int, "9223372036854775807", 2**63 - 1),
             (str, str(ID), str(ID)),
             (ObjectId, str(ID), ID),
@@ -128,10 +131,12 @@ class TestContract:
         projects.insert_one({"_id": 1, "owner": Binary.from_uuid(UUID(owner))})
         assert ids(ProjectStore(projects, owner_type=UUID), owner) == [1]
 
-    @pytest.mark.parametrize("owner", ["", "x", "7.0", "07", "+7", "1_0", " 7", "-0", str(2**63), "1" * 5000, WIDE_7])
+    @pytest.mark.parametrize(
+        "owner", ["", "x", "7.0", "07", "+7", "1_0", " 7", "-0", str(2**63), "1" * 5000, WIDE_7, "1" + WIDE_7]
+    )
     def test_what_is_no_integer(self, any_projects, owner):
         """Text that is not the one spelling of an integer owns nothing, so that two texts are never one owner."""
-        any_projects.insert_many([{"owner": 7}, {"owner": 10}, {"owner": 0}])
+        any_projects.insert_many([{"owner": 7}, {"owner": 10}, {"owner": 0}, {"owner": 17}])
         assert ids(ProjectStore(any_projects, owner_type=int), owner) == []
 
     @pytest.mark.parametrize(
@@ -140,15 +145,41 @@ class TestContract:
             (ObjectId, "x"),
             (ObjectId, "g" * 24),
             (str, ID),
-            (UUID, "7"),
-            (UUID, "{00112233-4455-6677-8899-aabbccddeeff}"),
-            (UUID, "0011-22334455-6677-8899-aabbccddeeff"),
         ],
     )
     def test_what_cannot_be_converted(self, any_projects, owner_type, owner):
         """Text that is not the one spelling of a value owns nothing, so that two texts are never one owner."""
         any_projects.insert_many([{"owner": 7}, {"owner": 10}, {"owner": 0}, {"owner": str(ID)}])
         assert ids(ProjectStore(any_projects, owner_type=owner_type), owner) == []
+
+    @pytest.mark.parametrize(
+        "owner", ["7", "{00112233-4455-6677-8899-aabbccddeeff}", "0011-22334455-6677-8899-aabbccddeeff"]
+    )
+    def test_what_is_no_uuid(self, projects, owner):
+        """Text that only resembles a UUID owns nothing."""
+        projects.insert_one({"owner": Binary.from_uuid(UUID("00112233-4455-6677-8899-aabbccddeeff"))})
+        assert ids(ProjectStore(projects, owner_type=UUID), owner) == []
+
+    def test_text_owners_only(self, any_projects):
+        """With text owners, 24 hex digits do not match an ObjectId."""
+        any_projects.insert_one({"owner": ID})
+        assert ids(ProjectStore(any_projects, owner_type=str), str(ID)) == []
+
+    def test_owned_by_gets_the_converted_identity(self, any_projects):
+        """A filter of the host's is made from the identity in its own type."""
+        seen = []
+        ids(ProjectStore(any_projects, owner_type=int, owned_by=lambda owner: seen.append(owner) or {"n": 1}), "7")
+        assert seen == [7]
+
+    def test_scalar_under_a_path(self, any_projects):
+        """A path that ends in a scalar has nothing to show."""
+        any_projects.insert_one({"_id": 5, "owner": "ada"})
+        assert list(ProjectStore(any_projects, fields={"_id": "_id.slug"}).projects_of("ada")) == [{}]
+
+    def test_owner_may_be_shown(self, any_projects):
+        """The owner's path may be that of a shown field."""
+        any_projects.insert_one({"_id": 1, "name": "ada"})
+        assert ids(ProjectStore(any_projects, fields={"owner": "name"})) == [1]
 
     def test_callable(self, any_projects):
         """A callable is asked once a request, and not before."""
@@ -206,12 +237,68 @@ class TestDamaged:
         assert [row["_id"] for row in rows[1:]] == list(range(2, 1002))
         assert "1 status (Regex), plan (Unreadable)" in caplog.text
 
-    def test_behind_the_first_batch(self, projects):
+    @pytest.mark.parametrize("identity", [lambda number: {"n": number}, lambda _: ObjectId(), str])
+    def test_behind_the_first_batch(self, projects, identity):
         """What was handed out before the damage is not handed out again."""
-        projects.insert_many([{"_id": {"n": index}, "owner": "ada"} for index in range(2500)])
-        projects.insert_one(damaged({"n": -1}))
-        found = [project["_id"]["n"] for project in ProjectStore(projects).projects_of("ada")]
-        assert sorted(found) == list(range(-1, 2500))
+        projects.insert_many([{"_id": identity(number), "owner": "ada"} for number in range(2500)])
+        projects.insert_one(damaged(identity(-1)))
+        found = list(ProjectStore(projects).projects_of("ada"))
+        assert len(found) == 2501
+        assert len({repr(project["_id"]) for project in found}) == 2501
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *(1.5, ID, True, None, Timestamp(1, 2), Int64(2**40), Decimal128("1"), MinKey(), MaxKey(), [1], {"a": 1}),
+            *(Code("x"), Code("x", {"a": 1}), Binary(b"x"), "text", 7, NOON, re.compile("x")),
+        ],
+        ids=repr,
+    )
+    def test_beside_every_type(self, projects, ask, value):
+        """Whatever stands before a damaged value is stepped over by its right length."""
+        projects.insert_one(damaged(1, name=value, totalRequest=5))
+        assert ask(projects).json["totalRequests"] == 5
+
+    @pytest.mark.parametrize(
+        "element",
+        [b"\x06name\0", b"\x0ename\0" + pack("<i", 2) + b"x\0", b"\x0cname\0" + pack("<i", 2) + b"x\0" + ID.binary],
+    )
+    def test_beside_old_types(self, projects, ask, element):
+        """Types that no driver writes any more (undefined, symbol, pointer) have their lengths, too."""
+        raw = damaged(1, totalRequest=5).raw
+        projects.insert_one(RawBSONDocument(pack("<i", len(raw) + len(element)) + element + raw[4:]))
+        assert ask(projects).json["totalRequests"] == 5
+
+    def test_same_options(self, projects):
+        """Damaged rows and those beside them are read with the same options as any."""
+        far = DatetimeMS(253402300800000)
+        legacy = projects.with_options(codec_options=CodecOptions(uuid_representation=JAVA_LEGACY))
+        legacy.insert_one({"_id": UUID(int=7), "owner": "ada", "createdAt": far})
+        projects.insert_one(damaged(1, createdAt=far))
+        found = {project["_id"]: project for project in ProjectStore(legacy).projects_of("ada")}
+        assert found[1]["createdAt"] == found[UUID(int=7)]["createdAt"] == far
+
+    def test_same_names(self, projects):
+        """A damaged document comes under the wire names, too."""
+        projects.insert_one(damaged(1, title="blog"))
+        (project,) = ProjectStore(projects, fields={"name": "title"}).projects_of("ada")
+        assert project["name"] == "blog"
+
+    def test_same_question(self, mongodb_uri, projects):
+        """The second read asks for the same as the first, in what is left of the time."""
+        projects.insert_one(damaged(1))
+        first, second = (command for command in asked(mongodb_uri, projects) if "find" in command)
+        for part in ("filter", "projection", "collation", "batchSize"):
+            assert first[part] == second[part]
+        assert second["maxTimeMS"] <= 5000
+
+    def test_same_time_limit(self, projects, monkeypatch):
+        """The second read has no time of its own."""
+        projects.insert_one(damaged(1))
+        clock = iter([0, 0.1, 99])
+        monkeypatch.setattr("flask_usage_stats.store.monotonic", lambda: next(clock))
+        with pytest.raises(StoreError, match="in time"):
+            ids(ProjectStore(projects))
 
     def test_under_a_path(self, projects):
         """A nested field inside a value that cannot be decoded is shown as such, not as missing."""
@@ -225,11 +312,12 @@ class TestDamaged:
         projects.insert_one(damaged(1))
 
         def refuse(*_, **__):
-            raise pymongo.errors.InvalidOperation("find_raw_batches does not support auto encryption")
+            raise pymongo.errors.InvalidOperation("find_raw_batches does not support auto encryption" + 5000 * "x")
 
         monkeypatch.setattr(pymongo.collection.Collection, "find_raw_batches", refuse)
-        with pytest.raises(StoreError, match="auto encryption"):
+        with pytest.raises(StoreError, match="auto encryption") as caught:
             ids(ProjectStore(projects))
+        assert len(str(caught.value)) < 400
 
 
 class TestMisuse:
@@ -258,6 +346,12 @@ class TestMisuse:
         assert "password" not in str(caught.value)
         with pytest.raises(MisuseError):
             list(ProjectStore(lambda: wrong).projects_of("ada"))
+
+    def test_motor(self):
+        """A Motor collection says nothing of itself but the name of its module."""
+        kind = type("Collection", (), {"__module__": "motor.core", "find": 1, "find_one": 1, "with_options": 1})
+        with pytest.raises(MisuseError, match="asynchronous Collection"):
+            ProjectStore(kind())
 
     def test_async_callable(self):
         """A coroutine function is no source of collections, as an object neither."""
@@ -349,14 +443,20 @@ class Commands(monitoring.CommandListener):
         pass
 
 
+def asked(uri, projects, read=list, owner="ada", **options):
+    """Read an owner's projects, and give back the commands that this sent."""
+    commands = Commands()
+    with MongoClient(uri, event_listeners=[commands]) as client:
+        read(ProjectStore(client[projects.database.name].projects, **options).projects_of(owner))
+    return [command for command in commands.sent if "endSessions" not in command]
+
+
 class TestReading:
     def test_one_query(self, mongodb_uri, projects):
         """One find, bounded in time on the server, and nothing else, is all that a request sends."""
         projects.insert_one({"owner": "ada"})
-        commands = Commands()
-        with MongoClient(mongodb_uri, event_listeners=[commands]) as client:
-            list(ProjectStore(client[projects.database.name].projects).projects_of("ada"))
-        (find,) = (command for command in commands.sent if "endSessions" not in command)
+        (find,) = asked(mongodb_uri, projects)
+        assert find["batchSize"] == 2000
         assert find["find"] == "projects"
         assert find["filter"]["$and"][0] == {"owner": {"$eq": "ada"}}
         assert find["projection"] == dict.fromkeys(
@@ -370,6 +470,31 @@ class TestReading:
         projects.insert_many([{"owner": "ada"} for _ in range(3)])
         for _ in ProjectStore(projects).projects_of("ada"):
             assert pymongo._csot.get_timeout() is None
+
+    def test_given_up(self, mongodb_uri, projects):
+        """A read that its caller gives up leaves no cursor on the server."""
+
+        def give_up(read):
+            next(read)
+            read.close()
+
+        projects.insert_many([{"owner": "ada"} for _ in range(2001)])
+        assert "killCursors" in asked(mongodb_uri, projects, give_up)[-1]
+
+    def test_closing_is_bounded(self, projects, monkeypatch):
+        """Telling the server that a cursor is given up takes half a second at most."""
+        limits = []
+        timeout = pymongo.timeout
+        monkeypatch.setattr(pymongo, "timeout", lambda seconds: limits.append(seconds) or timeout(seconds))
+        ids(ProjectStore(projects))
+        assert limits[-1] == 0.5
+
+    def test_no_time_left(self, projects, monkeypatch):
+        """With no time left nothing is asked: for the driver, 0 seconds are no limit."""
+        clock = iter([0, 5])
+        monkeypatch.setattr("flask_usage_stats.store.monotonic", lambda: next(clock))
+        with pytest.raises(StoreError, match="in time"):
+            ids(ProjectStore(projects))
 
     def test_owned_by_in_time(self, projects):
         """The time limit holds for the queries that owned_by makes, too."""
@@ -389,6 +514,22 @@ class TestReading:
         assert str(caught.value) == "the projects could not be read: OperationFailure 241 ConversionFailure"
         with pytest.raises(StoreError, match=r"could not be read: InvalidDocument$"):
             ids(ProjectStore(projects, owned_by=lambda _: {"team": object()}))
+        for value in (2**64, "\ud800"):
+            with pytest.raises(StoreError):
+                ids(ProjectStore(projects, owned_by=lambda _, value=value: {"team": value}))
+
+    @pytest.mark.parametrize("details", [None, {"codeName": "Overloaded"}])
+    def test_driver_code(self, projects, monkeypatch, details):
+        """An error of the server's is named by its code, and its name where it has one."""
+
+        def refuse(*_):
+            raise pymongo.errors.OperationFailure("stored value", 5, details)
+
+        monkeypatch.setattr(pymongo.cursor.Cursor, "__next__", refuse)
+        monkeypatch.setattr(pymongo.cursor.Cursor, "to_list", refuse)
+        with pytest.raises(StoreError) as caught:
+            ids(ProjectStore(projects))
+        assert str(caught.value).split(": ")[1] == "OperationFailure 5" + (" Overloaded" if details else "")
 
 
 class TestIndexes:
@@ -396,10 +537,8 @@ class TestIndexes:
 
     def plan(self, uri, projects, owner="ada", **options):
         """Explain the query that a request sends."""
-        commands = Commands()
-        with MongoClient(uri, event_listeners=[commands]) as client:
-            list(ProjectStore(client[projects.database.name].projects, **options).projects_of(owner))
-        find = {key: commands.sent[0][key] for key in ("find", "filter", "projection", "collation")}
+        command = asked(uri, projects, owner=owner, **options)[0]
+        find = {key: command[key] for key in ("find", "filter", "projection", "collation")}
         return projects.database.command("explain", find, verbosity="executionStats")
 
     @pytest.mark.parametrize("owner", ["ada", str(ID), ID, 7])
@@ -435,6 +574,7 @@ class TestIndexes:
             ("owner", {"collation": {"locale": "en"}}),
             ([("name", 1), ("owner", 1)], {}),
             ([("owner", "text")], {}),
+            ([("owner", "2dsphere")], {}),
             ([("owner", 1), ("name", 1)], {"hidden": True}),
         ],
     )
@@ -443,9 +583,15 @@ class TestIndexes:
         projects.create_index(keys, **options)
         assert ProjectStore(projects).ensure_indexes() == "usage_stats_owner"
 
-    def test_in_the_way(self, projects):
+    def test_one_of_many(self, projects):
+        """The index that serves is found among others."""
+        projects.create_index("name")
+        assert projects.create_index("owner") == ProjectStore(projects).ensure_indexes()
+
+    @pytest.mark.parametrize("options", [{"hidden": True}, {"name": "usage_stats_owner", "sparse": True}])
+    def test_in_the_way(self, projects, options):
         """An index that keeps ours from being made is named as the reason."""
-        projects.create_index("owner", hidden=True)
+        projects.create_index("owner", **options)
         with pytest.raises(StoreError, match="stands in the way"):
             ProjectStore(projects).ensure_indexes()
 
@@ -462,7 +608,9 @@ class TestIndexes:
         """A server that does not answer, or refuses, is a StoreError."""
         with (
             MongoClient("mongodb://127.0.0.1:9", serverSelectionTimeoutMS=50) as client,
-            pytest.raises(StoreError, match="the index could not be made: ServerSelectionTimeoutError"),
+            pytest.raises(
+                StoreError, match=r"the index could not be made: ServerSelectionTimeoutError: .*127\.0\.0\.1:9"
+            ),
         ):
             ProjectStore(client.platform.projects).ensure_indexes()
         view = projects.database.create_collection("view", viewOn="projects")

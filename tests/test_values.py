@@ -7,7 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 import pytest
-from bson import ObjectId
+from bson import Code, ObjectId
 from bson.datetime_ms import DatetimeMS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,6 +99,56 @@ def test_every_instant(milliseconds):
     cycles, near = divmod(year, 400)
     back = datetime(near + 400, month, day, hour, minute, second, milli * 1000) - datetime(1970, 1, 1)
     assert back / timedelta(milliseconds=1) + (cycles - 1) * 146_097 * 86_400_000 == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "moment"),
+    [
+        (-62135596800000, datetime(1, 1, 1)),
+        (253402300799999, datetime(9999, 12, 31, 23, 59, 59, 999000)),
+    ],
+)
+def test_last_instants(milliseconds, moment):
+    """The years 1 and 9999 are datetime's own."""
+    assert values.date_of(DatetimeMS(milliseconds)) == moment
+
+
+def test_ranks():
+    """The type of an identity comes before its text."""
+    assert values.id_key(ObjectId("f" * 24)) < values.id_key(False)
+
+
+def test_ids_without_extended_json():
+    """What Extended JSON cannot hold, of another store, is null and not a failure."""
+    nested = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert values.id_of(nested) is None
+    assert values.id_of(datetime(1, 1, 1, tzinfo=EAST)) is None
+    while nested:  # unnested by hand, for freeing it may go as deep
+        nested = nested.pop()
+
+
+@pytest.mark.parametrize(
+    ("rows", "first"),
+    [
+        ([{"_id": number} for number in range(6)] + [{"_id": 9, "name": {}}], [(9, [("name", "dict")])]),
+        ([{"_id": ObjectId("f" * 24), "name": {}}], [("f" * 24, [("name", "dict")])]),
+        ([{"_id": Code("x")}], []),
+        (
+            [{"_id": 1, "plan": 5}, {"_id": 2, "updatedAt": "\ud800"}],
+            [(1, [("plan", "int")]), (2, [("updatedAt", "str")])],
+        ),
+    ],
+)
+def test_changes(rows, first):
+    """Only what was changed is noted, under the identity that is shown."""
+    assert rank(rows).changes.first == first
+
+
+def test_whole_total():
+    """A total that is rounded to a whole number is written as one."""
+    assert type(rank([{"totalRequest": 2**53}, {"totalRequest": 0.5}]).total) is int
 
 
 def test_ties_of_damaged_text():
