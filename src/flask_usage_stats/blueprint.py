@@ -2,7 +2,6 @@
 
 import inspect
 import re
-from collections.abc import Mapping
 from typing import Final
 
 from flask import Blueprint, Response, request
@@ -12,11 +11,11 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from . import log
 from .auth import Authenticate, identity
-from .encoding import encode
+from .encoding import encode, encode_answer
 from .errors import MisuseError, brief, is_async
-from .fields import MESSAGE, PROJECTS, SUCCESS, TOTAL
+from .fields import MESSAGE, SUCCESS
 from .protocols import Owner, UsageStore
-from .report import Report, rank
+from .report import rank
 from .values import text_of
 
 _CHALLENGE: Final = 'Bearer realm="usage"'
@@ -72,7 +71,7 @@ def create_usage_blueprint(
                 return _unauthenticated()
             report = rank(store.projects_of(owner))
             log.changed(owner, report.changes)
-            return _answered(report)
+            return _response(200, encode_answer(report.total, report.rows), cache="private, no-cache")
         except Exception as error:  # noqa: BLE001 # the edge: whatever failed, the client gets the contract's body
             log.failed(owner, error)
             return _error(500, "Failed to fetch usage stats")
@@ -108,11 +107,6 @@ def _check(store: UsageStore, authenticate: Authenticate, url_prefix: str) -> No
         raise MisuseError(f'url_prefix must be "" or begin with a slash, such as "/api"; got {brief(url_prefix)}')
 
 
-def _answered(report: Report) -> Response:
-    body = {SUCCESS: True, TOTAL: report.total, PROJECTS: report.rows}
-    return _response(200, body, cache="private, no-cache")
-
-
 def _unauthenticated() -> Response:
     if _BEARER.search(request.headers.get("Authorization", "")):
         message, challenge = "Invalid or expired token", _INVALID_TOKEN
@@ -141,11 +135,9 @@ def _refused(refusal: HTTPException) -> Response:
 
 
 def _error(status: int, message: str) -> Response:
-    return _response(status, {SUCCESS: False, MESSAGE: text_of(message)}, cache="no-store")
+    return _response(status, encode({SUCCESS: False, MESSAGE: text_of(message)}), cache="no-store")
 
 
-def _response(status: int, body: Mapping[str, object], *, cache: str) -> Response:
-    response = Response(encode(body), status, mimetype="application/json")
-    response.headers["Cache-Control"] = cache
-    response.vary.add("Authorization")
-    return response
+def _response(status: int, body: bytes, *, cache: str) -> Response:
+    headers = {"Cache-Control": cache, "Vary": "Authorization"}
+    return Response(body, status, headers, mimetype="application/json")

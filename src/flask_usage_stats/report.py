@@ -4,19 +4,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
-from operator import itemgetter
-from typing import Final, TypeAlias
+from itertools import islice
+from typing import Any, Final, TypeAlias
 
-from bson import Code
+from bson import Code, Int64, ObjectId
 
 from . import values
-from .fields import FIELDS, ID, Kind
+from .encoding import encode_row, encode_rows
+from .fields import COUNT, FIELDS, ID, Kind
 from .values import Number
 
 #: One project as it is shown: wire names in the contract's order; dates are naive UTC datetimes or text.
 Row: TypeAlias = dict[str, str | Number | datetime | None]
 
-
+_BATCH: Final = 2000  # documents that are held at a time; the store's reads are as long
 _PROJECTS_NAMED: Final = 5
 
 
@@ -40,15 +41,13 @@ class Changes:
 class Report:
     """The projects of one owner, ranked, with their total.
 
-    .. code-block:: python
-
-        Report(total=12890, rows=[{"_id": 7, "name": "blog", "totalRequest": 12890}], changes=Changes())
+    A document becomes bytes as soon as its batch is read, for as a dictionary it takes five times the memory.
     """
 
     #: The sum of the counts that are shown, exact, rounded once.
     total: Number
-    #: The count that is shown, highest first; ties by ``_id``, ascending.
-    rows: list[Row]
+    #: The count that is shown, highest first; ties by ``_id``, ascending. In the form of the encoder.
+    rows: list[bytes]
     changes: Changes
 
 
@@ -60,12 +59,52 @@ def rank(documents: Iterable[Mapping[str, object]]) -> Report:
     :raises Exception: whatever iterating over the documents raises.
     """
     changes = Changes()
-    ranked: list[tuple[Number, values.IdKey, Row]] = []
-    for document in documents:
-        count, row = _row(document, changes)
-        ranked.append((-count, values.id_key(document.get(ID)), row))
-    ranked.sort(key=itemgetter(0, 1))
-    return Report(_total([-count for count, _, _ in ranked]), [row for _, _, row in ranked], changes)
+    counts: list[Number] = []
+    ids: list[Any] = []  # the bytes of ObjectIds, and keys of any other identity
+    rows: list[bytes] = []
+    unread = iter(documents)
+    while batch := list(islice(unread, _BATCH)):
+        plain, others = _sorted_out(batch)
+        encoded = encode_rows(plain) if plain else []
+        if encoded is None:
+            encoded, plain, others = [], [], batch
+        counts += [document[COUNT] for document in plain]
+        ids += [document[ID].binary for document in plain]
+        rows += encoded
+        for document in others:
+            count, row = _row(document, changes)
+            counts.append(count)
+            ids.append(values.id_key(document.get(ID)))
+            rows.append(encode_row(row))
+    if not all(type(key) is bytes for key in ids):
+        ids = [values.object_id_key(key) if type(key) is bytes else key for key in ids]
+    # Two stable sorts by plain values are several times faster than one by pairs.
+    order = sorted(range(len(rows)), key=ids.__getitem__)
+    order.sort(key=counts.__getitem__, reverse=True)
+    return Report(_total(counts), [rows[index] for index in order], changes)
+
+
+_NAMES: Final = [name for name, _ in FIELDS]
+_DATES: Final = [name for name, kind in FIELDS if kind is Kind.DATE]
+_PLAIN: Final = {Kind.ID: ObjectId, Kind.TEXT: str, Kind.DATE: datetime}
+_SHAPES: Final = [[_PLAIN.get(kind, count) for _, kind in FIELDS] for count in (int, Int64)]
+
+
+def _sorted_out(batch: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Tell the documents that are shown just as they are stored, nearly all of most collections, from the others."""
+    plain, others = [], []
+    created, updated = _DATES
+    for document in batch:
+        if (
+            [*document] == _NAMES
+            and [*map(type, document.values())] in _SHAPES
+            and document[created].microsecond
+            and document[updated].microsecond
+        ):
+            plain.append(document)
+        else:
+            others.append(document)
+    return plain, others
 
 
 _SHOWN: Final[Mapping[Kind, Callable[[object], str | Number | datetime | None]]] = {
@@ -102,8 +141,10 @@ def _fits(value: object, shown: object, kind: Kind) -> bool:
 
 
 def _total(counts: Sequence[Number]) -> Number:
-    whole = sum(count for count in counts if isinstance(count, int))
-    exact = whole + sum((Fraction(count) for count in counts if isinstance(count, float)), Fraction())
+    fractions = [Fraction(count) for count in counts if type(count) is float]
+    if not fractions:
+        return sum(counts)
+    exact = sum((count for count in counts if type(count) is not float), sum(fractions, Fraction()))
     if exact.denominator == 1:
         return exact.numerator
     try:

@@ -18,7 +18,10 @@ from bson.json_util import CANONICAL_JSON_OPTIONS, dumps
 Number: TypeAlias = int | float
 
 #: Sorts identities of every type: the rank of the type, then the value.
-IdKey: TypeAlias = tuple[int, str | int]
+IdKey: TypeAlias = tuple[int, str | int | bytes]
+
+#: Shows the commonest identity, an ObjectId.
+hex_of: Final = ObjectId.__str__
 
 _LARGEST_ID: Final = 1024  # bits, far from where Python refuses to write an integer
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # naive UTC, as the driver reads it
@@ -119,14 +122,19 @@ def id_of(value: object) -> str | int | None:
 
 def id_key(value: object) -> IdKey:
     """Rank an identity among those of every type: null, integers, text, ObjectIds, others by their text."""
+    if isinstance(value, ObjectId):
+        return object_id_key(value.binary)
     shown = id_of(value)
     if shown is None:
         return (0, 0)
     if isinstance(shown, int):
         return (1, shown)
-    if isinstance(value, str):
-        return (2, value)
-    return (3 if isinstance(value, ObjectId) else 4, shown)
+    return (2, value) if isinstance(value, str) else (4, shown)
+
+
+def object_id_key(binary: bytes) -> IdKey:
+    """Rank an ObjectId, given by its bytes, among identities of every type."""
+    return (3, binary)
 
 
 def _valid(text: str) -> str:
