@@ -76,7 +76,7 @@ def rank(documents: Iterable[Mapping[str, object]]) -> Report:
             counts.append(count)
             ids.append(values.id_key(document.get(ID)))
             rows.append(encode_row(row))
-    if not all(type(key) is bytes for key in ids):
+    if set(map(type, ids)) - {bytes}:
         ids = [values.object_id_key(key) if type(key) is bytes else key for key in ids]
     # Two stable sorts by plain values are several times faster than one by pairs.
     order = sorted(range(len(rows)), key=ids.__getitem__)
@@ -141,10 +141,10 @@ def _fits(value: object, shown: object, kind: Kind) -> bool:
 
 
 def _total(counts: Sequence[Number]) -> Number:
-    fractions = [Fraction(count) for count in counts if type(count) is float]
-    if not fractions:
+    if float not in set(map(type, counts)):
         return sum(counts)
-    exact = sum((count for count in counts if type(count) is not float), sum(fractions, Fraction()))
+    whole = sum(count for count in counts if isinstance(count, int))
+    exact = whole + sum((Fraction(count) for count in counts if isinstance(count, float)), Fraction())
     if exact.denominator == 1:
         return exact.numerator
     try:

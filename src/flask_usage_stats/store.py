@@ -13,6 +13,7 @@ import pymongo
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
+from pymongo.collation import Collation
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 from pymongo.errors import ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
@@ -33,7 +34,7 @@ Projects: TypeAlias = Collection[Any] | Callable[[], Collection[Any]]
 _LONGEST_TIMEOUT: Final = 3600  # seconds
 _BATCH: Final = 2000  # documents: few round trips, and few documents held at a time
 _CLOSING: Final = 0.5  # seconds to tell the server that a cursor is given up
-_SIMPLE: Final = {"locale": "simple"}
+_SIMPLE: Final = Collation("simple")
 _IDENTITY: Final = methodcaller("get", ID)
 # What create_index answers where an index on the same path stands under another name or with other options.
 _INDEX_CONFLICTS: Final = (85, 86)
@@ -76,6 +77,8 @@ class ProjectStore:
         timeout: float = 5.0,
     ) -> None:
         self._projects = _checked_projects(projects)
+        # Made once where it can be: a view of a collection with other options costs as much as Flask's routing.
+        self._readable = _readable(self._projects) if _is_collection(self._projects) else None
         self._query = ProjectQuery(fields, owned_by, owner_type, excluded_statuses)
         self._timeout = _checked_timeout(timeout)
 
@@ -92,7 +95,9 @@ class ProjectStore:
         :raises StoreError: the projects could not be read whole and in time; the driver's error is its cause.
         :raises MisuseError: *projects* returned no collection, or *owned_by* no filter.
         """
-        collection = _readable(self._collection())
+        collection = self._readable
+        if collection is None:
+            collection = _readable(self._collection())
         deadline = monotonic() + self._timeout
         with pymongo.timeout(self._timeout):  # owned_by may ask the database, too
             condition = self._query.filter(owner)

@@ -1,0 +1,132 @@
+"""Run the benchmark: ``tox run -e bench``; ``tox run -e bench -- --quick`` for a look in a minute."""
+
+import argparse
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where the tests' server is
+
+import documents
+import http_load
+import measure
+import peers
+import report
+from bson import ObjectId
+from documents import PROJECTION, condition, owner_of
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from servers import mongodb
+
+from flask_usage_stats import ProjectStore
+
+DATABASE = "usage_stats_bench"
+HTTP_SIZES = (5, 100, 1_000)
+OTHERS = (0, 1_000, 10_000, 100_000)
+#: Rounds of a size, and how often an action is repeated in each.
+ROUNDS = {5: (300, 5), 100: (150, 2), 1_000: (40, 1), 10_000: (8, 1), 100_000: (4, 1)}
+QUICK = {5: (60, 5), 100: (30, 2), 1_000: (8, 1), 10_000: (2, 1), 100_000: (1, 1)}
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def equal(size: int, *answers: bytes) -> None:
+    """Check that answers are the same JSON, and have every project."""
+    first, *rest = map(json.loads, answers)
+    assert len(first["projectStats"]) == size
+    for other in rest:
+        assert other == first, f"the answers for {size} projects differ"
+
+
+def nearest(size: int, ours: bytes, eves: bytes) -> None:
+    """Check that Eve has the same projects in the same order with the same counts."""
+
+    def read(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+        return [(row["_id"], row["name"], row["totalRequest"]) for row in rows]
+
+    assert read(json.loads(eves)["_items"]) == read(json.loads(ours)["projectStats"])
+
+
+def in_process(collection: Collection[Any], uri: str, size: int, rounds: tuple[int, int]) -> dict[str, Any]:
+    header = {"Authorization": f"Bearer {peers.token(size)}"}
+    actions = {
+        "bare read": lambda: len(list(collection.find(condition(size), PROJECTION))),
+        "ours": peers.request(peers.ours(collection, lambda: owner_of(size))),
+        "ours, JWT": peers.request(peers.ours(collection), **header),
+        "naive": peers.request(peers.naive(collection, size)),
+        "Eve": peers.request(peers.eve(collection, uri), Authorization=f"Bearer {size}"),
+    }
+    answer = actions["ours"]()
+    equal(size, answer, actions["ours, JWT"](), actions["naive"]())
+    nearest(size, answer, actions["Eve"]())
+    return measure.side_by_side(actions, rounds=rounds[0], repeat=rounds[1])
+
+
+def over_http(uri: str, *, quick: bool) -> dict[int, Any]:
+    tokens = {size: peers.token(size) for size in HTTP_SIZES}
+    with contextlib.ExitStack() as stack:
+        ports = {
+            name: stack.enter_context(http_load.running(name, uri, DATABASE)) for name in http_load.commands(0)
+        }
+        for size, token in tokens.items():
+            equal(size, *(http_load.get(port, token) for port in ports.values()))
+        return http_load.throughput(ports, tokens, rounds=1 if quick else 3, seconds=1 if quick else 3)
+
+
+def beside_others(collection: Collection[Any], *, quick: bool) -> dict[int, Any]:
+    """Time an owner of 100 projects while others' projects come into the same collection."""
+    collection.drop()
+    ProjectStore(collection).ensure_indexes()
+    documents.store(collection, owner_of(100), 100)
+    send = peers.request(peers.ours(collection, lambda: owner_of(100)))
+    found: dict[int, Any] = {}
+    stored = 0
+    for number in OTHERS:
+        if number > stored:
+            documents.store(collection, ObjectId(), number - stored)
+            stored = number
+        found[number] = measure.side_by_side({"ours": send}, rounds=20 if quick else 100, repeat=2)["ours"]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench", description="Measure the endpoint against its peers.")
+    parser.add_argument("--quick", action="store_true", help="few rounds, and no page: for a look")
+    parser.add_argument("--no-http", action="store_true", help="leave the servers out")
+    parser.add_argument("--json", type=Path, default=Path("build/benchmark.json"), help="where the figures go")
+    parser.add_argument("--docs", type=Path, help="the folder of performance.md and its plot (docs, unless quick)")
+    options = parser.parse_args()
+    folder = options.docs or (None if options.quick else Path("docs"))
+
+    with mongodb() as uri, MongoClient(uri) as client:
+        client.drop_database(DATABASE)
+        collection = client[DATABASE].projects
+        say("Storing the projects ...")
+        documents.fill(collection)
+        ProjectStore(collection).ensure_indexes()
+        found: dict[str, Any] = {"machine": report.machine(client), "in process": {}}
+        for size, rounds in (QUICK if options.quick else ROUNDS).items():
+            say(f"In process, {size:,} projects ...")
+            found["in process"][size] = in_process(collection, uri, size, rounds)
+            say(report.line(size, found["in process"][size]))
+        say("Memory of one request ...")
+        found["memory"] = measure.memory(uri, DATABASE, documents.SIZES[-1])
+        say("Beside other owners' projects ...")
+        found["others"] = beside_others(client[DATABASE].others, quick=options.quick)
+        if not options.no_http:
+            say(f"Over HTTP, load by {http_load.loader()} ...")
+            found["http"] = over_http(uri, quick=options.quick)
+        client.drop_database(DATABASE)
+
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(found, indent=1) + "\n")
+    say(report.tables(found))
+    if folder is not None:
+        report.page(found, folder)
+
+
+main()

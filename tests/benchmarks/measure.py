@@ -1,0 +1,71 @@
+"""Time and memory: callables against each other, round by round, so that a busy machine is busy for all."""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from documents import owner_of
+from peers import ours, request
+from pymongo import MongoClient
+
+
+def side_by_side(
+    actions: Mapping[str, Callable[[], object]], *, rounds: int, repeat: int
+) -> dict[str, dict[str, float]]:
+    """Time every action in every round, and give medians and minima in seconds, of CPU (this process) and wall.
+
+    What an action gives back is let go inside the measured time, for a request has to let it go as well.
+    """
+    cpu: dict[str, list[float]] = {name: [] for name in actions}
+    wall: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in range(rounds):
+        for name, action in actions.items():
+            began, began_cpu = time.perf_counter(), time.process_time()
+            for _ in range(repeat):
+                action()
+            cpu[name].append((time.process_time() - began_cpu) / repeat)
+            wall[name].append((time.perf_counter() - began) / repeat)
+    return {
+        name: {
+            "cpu_min": min(cpu[name]),
+            "cpu_median": statistics.median(cpu[name]),
+            "wall_min": min(wall[name]),
+            "wall_median": statistics.median(wall[name]),
+        }
+        for name in actions
+    }
+
+
+def memory(uri: str, database: str, size: int) -> dict[str, int]:
+    """Ask once for an owner's usage in a fresh process, and give the growth of its peak and the answer's bytes."""
+    run = subprocess.run(
+        [sys.executable, Path(__file__), uri, database, str(size)], capture_output=True, text=True, check=True
+    )
+    return json.loads(run.stdout)
+
+
+def _status(name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def _one_request(uri: str, database: str, size: int) -> dict[str, Any]:
+    with MongoClient(uri) as client:
+        # Another owner's small answer first, so that connecting and importing are not counted.
+        request(ours(client[database].projects, lambda: owner_of(5)))()
+        send = request(ours(client[database].projects, lambda: owner_of(size)))
+        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark falls to what is held now
+        before = _status("VmRSS")
+        body = send()
+        return {"growth": _status("VmHWM") - before, "answer": len(body)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_one_request(sys.argv[1], sys.argv[2], int(sys.argv[3]))))

@@ -1,0 +1,129 @@
+"""Other ways to give the same answer: by hand in Flask, and with Eve."""
+
+from collections.abc import Callable
+from typing import Any
+
+from documents import PROJECTION, condition, owner_of
+from eve import Eve
+from eve.auth import TokenAuth
+from flask import Flask, jsonify
+from flask_jwt_extended import JWTManager, create_access_token
+from marshmallow import Schema, fields
+from pymongo.collection import Collection
+from werkzeug.test import EnvironBuilder
+
+from flask_usage_stats import ProjectStore, create_usage_blueprint
+from flask_usage_stats.auth import jwt_identity
+
+SECRET = "a secret of the benchmark, of 32 bytes or more"
+
+
+class Project(Schema):
+    """What somebody would write for a row."""
+
+    _id = fields.String()
+    name = fields.String()
+    projectType = fields.String()  # noqa: N815 # the wire's name
+    status = fields.String()
+    plan = fields.String()
+    totalRequest = fields.Integer(dump_default=0)  # noqa: N815 # the wire's name
+    createdAt = fields.Function(lambda row: iso(row["createdAt"]))  # noqa: N815 # the wire's name
+    updatedAt = fields.Function(lambda row: iso(row["updatedAt"]))  # noqa: N815 # the wire's name
+
+
+def iso(moment) -> str:
+    return moment.isoformat(timespec="milliseconds") + "Z"
+
+
+def application(secret: str = SECRET) -> Flask:
+    app = Flask("benchmark")
+    app.config["JWT_SECRET_KEY"] = secret
+    JWTManager(app)
+    return app
+
+
+def token(size: int) -> str:
+    """Give the access token of an owner, as flask-jwt-extended makes it, for every server alike."""
+    with application().app_context():
+        return create_access_token(str(owner_of(size)), expires_delta=False)
+
+
+def ours(collection: Collection[Any], authenticate: Callable[[], Any] = jwt_identity) -> Flask:
+    app = application()
+    app.register_blueprint(create_usage_blueprint(ProjectStore(collection, timeout=60), authenticate=authenticate))
+    return app
+
+
+def naive(collection: Collection[Any], size: int) -> Flask:
+    """Write the endpoint as somebody would without us: find, sort, dump with marshmallow, jsonify."""
+    app = application()
+    app.json.sort_keys = False
+    schema = Project(many=True)
+
+    @app.get("/api/usage")
+    def usage():
+        documents = list(collection.find(condition(size), PROJECTION))
+        documents.sort(key=lambda document: (-document["totalRequest"], document["_id"]))
+        total = sum(document["totalRequest"] for document in documents)
+        return jsonify(success=True, totalRequests=total, projectStats=schema.dump(documents))
+
+    return app
+
+
+class _Anybody(TokenAuth):
+    def check_auth(self, token, allowed_roles, resource, method) -> bool:
+        self.set_request_auth_value(owner_of(int(token)))
+        return True
+
+
+def eve(collection: Collection[Any], uri: str) -> Flask:
+    """Set Eve up for the nearest that it can answer: one page of the caller's projects, ranked by count.
+
+    Its envelope is its own, its dates have no milliseconds, and there is no total of the counts. Links and
+    entity tags, which cost it time, are off.
+    """
+    text = {"type": "string"}
+    schema = dict.fromkeys(("name", "projectType", "status", "plan"), text) | {"totalRequest": {"type": "integer"}}
+    return Eve(
+        "benchmark_eve",
+        auth=_Anybody,
+        settings={
+            "MONGO_URI": f"{uri}/{collection.database.name}",
+            "DOMAIN": {
+                "usage": {
+                    "schema": schema,
+                    "datasource": {
+                        "source": collection.name,
+                        "filter": {"status": {"$ne": "deleted"}},
+                        "default_sort": [("totalRequest", -1), ("_id", 1)],
+                    },
+                    "auth_field": "owner",
+                    "resource_methods": ["GET"],
+                }
+            },
+            "URL_PREFIX": "api",
+            "LAST_UPDATED": "updatedAt",
+            "DATE_CREATED": "createdAt",
+            "PAGINATION": False,
+            "HATEOAS": False,
+            "IF_MATCH": False,
+            "DATE_FORMAT": "%Y-%m-%dT%H:%M:%SZ",
+            "RENDERERS": ["eve.render.JSONRenderer"],
+        },
+    )
+
+
+def request(app: Flask, **headers: str) -> Callable[[], bytes]:
+    """Prepare a request once, and give what sends it through the WSGI application: no client's cost is in it."""
+    environ = EnvironBuilder("/api/usage", headers=headers).get_environ()
+
+    def send() -> bytes:
+        status = []
+        chunks = app.wsgi_app(dict(environ), lambda code, _headers, _info=None: status.append(code))
+        body = b"".join(chunks)
+        chunks.close()
+        if not status[0].startswith("200"):
+            raise RuntimeError(f"{app.name} answered {status[0]}: {body[:200]!r}")
+        return body
+
+    return send

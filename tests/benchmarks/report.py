@@ -1,0 +1,166 @@
+"""From figures to tables, the page and its plot."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+
+_PACKAGES = ("flask", "pymongo", "orjson", "flask-jwt-extended", "marshmallow", "eve", "gunicorn", "granian")
+_COLOURS = {
+    "bare read": "#888888",
+    "ours": "#0b6e4f",
+    "ours, JWT": "#6bbf59",
+    "naive": "#d1495b",
+    "Eve": "#edae49",
+    "ours on granian": "#0b6e4f",
+    "ours on gunicorn": "#6bbf59",
+    "Express + Mongoose": "#30638e",
+}
+
+
+def machine(client) -> dict[str, str]:
+    model = next(
+        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.machine(),
+    )
+    memory = next((line.split()[1] for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), "0")
+    return {
+        "processor": f"{model}, {os.cpu_count()} cores",
+        "memory": f"{int(memory) / 2**20:.0f} GiB",
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "database": f"MongoDB {client.server_info()['version']}, on the same machine",
+        "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
+    }
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if Path(path).exists() else []
+
+
+def line(size: int, figures: dict[str, dict[str, float]]) -> str:
+    bare = figures["bare read"]["cpu_min"]
+    shown = (f"{name} {each['cpu_min'] * 1e3:.2f} ms ({each['cpu_min'] / bare:.2f})" for name, each in figures.items())
+    return f"  CPU and ratio to the bare read: {'; '.join(shown)}"
+
+
+def tables(found: dict[str, Any]) -> str:
+    parts = []
+    names = list(next(iter(found["in process"].values())))
+    for title, key, unit in (
+        ("CPU per request, minimum", "cpu_min", "ms"),
+        ("CPU per request, median", "cpu_median", "ms"),
+        ("Wall time per request, minimum", "wall_min", "ms"),
+        ("Wall time per request, median", "wall_median", "ms"),
+    ):
+        rows = []
+        for size, figures in found["in process"].items():
+            bare = figures["bare read"][key]
+            cells = [f"{bare * 1e3:.2f} {unit}"]
+            cells += [f"{figures[name][key] / bare:.2f}" for name in names[1:]]
+            rows.append([f"{size:,}", *cells, f"{figures['naive'][key] / figures['ours'][key]:.1f}"])
+        parts.append(_table(title, ["projects", names[0], *names[1:], "naive / ours"], rows))
+    memory = found["memory"]
+    parts.append(
+        _table(
+            "Peak memory of one request at 100,000 projects, in a fresh process",
+            ["answer", "growth of the peak", "ratio"],
+            [
+                [
+                    f"{memory['answer'] / 2**20:.1f} MiB",
+                    f"{memory['growth'] / 2**20:.1f} MiB",
+                    f"{memory['growth'] / memory['answer']:.2f}",
+                ]
+            ],
+        )
+    )
+    parts.append(
+        _table(
+            "100 projects beside those of other owners",
+            ["others' projects", "CPU, minimum", "wall, minimum"],
+            [
+                [f"{number:,}", f"{each['cpu_min'] * 1e3:.2f} ms", f"{each['wall_min'] * 1e3:.2f} ms"]
+                for number, each in found["others"].items()
+            ],
+        )
+    )
+    if http := found.get("http"):
+        names = list(next(iter(http.values())))
+        rows = []
+        for size, rates in http.items():
+            express = rates.get("Express + Mongoose", {}).get("median")
+            cells = [
+                f"{rates[name]['median']:,.0f}" + (f" ({rates[name]['median'] / express:.2f})" if express else "")
+                for name in names
+            ]
+            rows.append([f"{size:,}", *cells])
+        parts.append(_table("Requests a second over HTTP, with a JWT, one worker each", ["projects", *names], rows))
+    return "\n\n".join(parts)
+
+
+def _table(title: str, head: list[str], rows: list[list[str]]) -> str:
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+
+    def written(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+
+    rule = "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|"
+    return "\n".join([f"### {title}", "", written(head), rule, *map(written, rows)])
+
+
+def page(found: dict[str, Any], folder: Path) -> None:
+    """Put the tables between the marks of ``performance.md``, whose words are written by hand, and draw the plot."""
+    path = folder / "performance.md"
+    begin, end = "<!-- figures -->", "<!-- end of figures -->"
+    before, rest = path.read_text().split(begin)
+    after = rest.split(end)[1]
+    stated = "\n".join(f"- {name.capitalize()}: {value}." for name, value in found["machine"].items())
+    path.write_text(f"{before}{begin}\n\n{stated}\n\n{tables(found)}\n\n{end}{after}")
+    plot(found, folder / "performance.svg")
+
+
+def plot(found: dict[str, Any], path: Path) -> None:
+    mpl.rcParams.update({"svg.hashsalt": "usage", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
+    http = found.get("http")
+    figure, axes = plt.subplots(1, 2 if http else 1, figsize=(11 if http else 6, 4.2), squeeze=False, facecolor="white")
+    _draw_ratios(axes[0][0], found["in process"])
+    if http:
+        _draw_rates(axes[0][1], http)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def _draw_ratios(axis, in_process: dict[int, Any]) -> None:
+    names = list(next(iter(in_process.values())))
+    for name in names:
+        ratios = [figures[name]["cpu_min"] / figures["bare read"]["cpu_min"] for figures in in_process.values()]
+        axis.plot(list(map(int, in_process)), ratios, marker="o", color=_COLOURS[name], label=name)
+    axis.set(xscale="log", yscale="log", xlabel="projects of the caller", title="CPU of a request, bare read = 1")
+    ticks = [1, 1.5, 2, 3, 5, 10, 20]
+    axis.set_yticks(ticks, list(map(str, ticks)))
+    axis.minorticks_off()
+    axis.set_xticks(list(map(int, in_process)), [f"{int(size):,}" for size in in_process])
+    axis.grid(axis="y", color="#dddddd")
+    axis.legend(frameon=False, fontsize=9)
+
+
+def _draw_rates(axis, http: dict[int, Any]) -> None:
+    names = list(next(iter(http.values())))
+    base = {size: rates[names[-1]]["median"] for size, rates in http.items()}
+    width = 0.8 / len(names)
+    for index, name in enumerate(names):
+        places = [place + index * width for place in range(len(http))]
+        heights = [rates[name]["median"] / base[size] for size, rates in http.items()]
+        bars = axis.bar(places, heights, width * 0.92, color=_COLOURS[name], label=name)
+        rates = [f"{each[name]['median']:,.0f}/s" for each in http.values()]
+        axis.bar_label(bars, rates, fontsize=8, padding=2)
+    axis.set_xticks([place + 0.4 - width / 2 for place in range(len(http))], [f"{int(size):,}" for size in http])
+    axis.set(xlabel="projects of the caller", title=f"Requests a second over HTTP, {names[-1]} = 1")
+    axis.grid(axis="y", color="#dddddd")
+    axis.set_axisbelow(True)
+    axis.legend(frameon=False, fontsize=9)
+    axis.margins(y=0.25)
