@@ -1,16 +1,19 @@
 """From documents to ranked rows and their total. Pure: no Flask, no PyMongo."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
+from functools import lru_cache
 from itertools import islice
-from typing import Any, Final, TypeAlias
+from types import NoneType
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from bson import Code, Int64, ObjectId
 
 from . import values
-from .encoding import encode_row, encode_rows
+from .encoding import encode, encode_rows
 from .fields import COUNT, FIELDS, ID, Kind
 from .values import Number
 
@@ -64,18 +67,19 @@ def rank(documents: Iterable[Mapping[str, object]]) -> Report:
     rows: list[bytes] = []
     unread = iter(documents)
     while batch := list(islice(unread, _BATCH)):
-        plain, others = _sorted_out(batch)
-        encoded = encode_rows(plain) if plain else []
-        if encoded is None:
-            encoded, plain, others = [], [], batch
-        counts += [document[COUNT] for document in plain]
-        ids += [document[ID].binary for document in plain]
-        rows += encoded
-        for document in others:
-            count, row = _row(document, changes)
-            counts.append(count)
-            ids.append(values.id_key(document.get(ID)))
-            rows.append(encode_row(row))
+        for shape, alike in _by_shape(batch).items():
+            form = _form(shape)
+            encoded = None if form is None else _encoded_as_stored(alike, form)
+            if encoded is not None:
+                counts += [document[COUNT] for document in alike]
+                ids += [document[ID].binary for document in alike]
+                rows += encoded
+                continue
+            for document in alike:
+                count, row = _row(document, changes)
+                counts.append(count)
+                ids.append(values.id_key(document.get(ID)))
+                rows.append(encode(row))
     if set(map(type, ids)) - {bytes}:
         ids = [values.object_id_key(key) if type(key) is bytes else key for key in ids]
     # Two stable sorts by plain values are several times faster than one by pairs.
@@ -84,27 +88,48 @@ def rank(documents: Iterable[Mapping[str, object]]) -> Report:
     return Report(_total(counts), [rows[index] for index in order], changes)
 
 
-_NAMES: Final = [name for name, _ in FIELDS]
-_DATES: Final = [name for name, kind in FIELDS if kind is Kind.DATE]
-_PLAIN: Final = {Kind.ID: ObjectId, Kind.TEXT: str, Kind.DATE: datetime}
-_SHAPES: Final = [[_PLAIN.get(kind, count) for _, kind in FIELDS] for count in (int, Int64)]
-
-
-def _sorted_out(batch: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """Tell the documents that are shown just as they are stored, nearly all of most collections, from the others."""
-    plain, others = [], []
-    created, updated = _DATES
+def _by_shape(batch: Iterable[Mapping[str, Any]]) -> Mapping[tuple[object, ...], list[Mapping[str, Any]]]:
+    """Put documents with the same names and types together, so that what they need is found out once."""
+    alike = defaultdict(list)
     for document in batch:
-        if (
-            [*document] == _NAMES
-            and [*map(type, document.values())] in _SHAPES
-            and document[created].microsecond
-            and document[updated].microsecond
-        ):
-            plain.append(document)
-        else:
-            others.append(document)
-    return plain, others
+        alike[*document, *map(type, document.values())].append(document)
+    return alike
+
+
+class _Form(NamedTuple):
+    """How documents of one shape are written as they are stored."""
+
+    names: list[str]
+    in_order: bool
+    dates: int
+
+
+_AS_STORED: Final[Mapping[Kind, set[type]]] = {
+    Kind.ID: {ObjectId},
+    Kind.TEXT: {str, NoneType},
+    Kind.COUNT: {int, Int64},
+    Kind.DATE: {datetime},
+}
+
+
+@lru_cache
+def _form(shape: tuple[Any, ...]) -> _Form | None:
+    """Tell how documents of a shape are written; ``None`` where a value has to be looked at first."""
+    types = dict(zip(shape[: len(shape) // 2], shape[len(shape) // 2 :], strict=True))
+    shown = [(name, kind) for name, kind in FIELDS if name in types]
+    names = [name for name, _ in shown]
+    if not {ID, COUNT} <= types.keys() or any(types[name] not in _AS_STORED[kind] for name, kind in shown):
+        return None
+    return _Form(names, names == list(types), sum(kind is Kind.DATE for _, kind in shown))
+
+
+def _encoded_as_stored(documents: Sequence[Mapping[str, Any]], form: _Form) -> list[bytes] | None:
+    if not form.in_order:
+        documents = [{name: document[name] for name in form.names} for document in documents]
+    try:
+        return encode_rows(documents, form.dates)
+    except TypeError:  # a text that is no Unicode, or an integer beyond 64 bits: each row by itself
+        return None
 
 
 _SHOWN: Final[Mapping[Kind, Callable[[object], str | Number | datetime | None]]] = {

@@ -20,9 +20,6 @@ Number: TypeAlias = int | float
 #: Sorts identities of every type: the rank of the type, then the value.
 IdKey: TypeAlias = tuple[int, str | int | bytes]
 
-#: Shows the commonest identity, an ObjectId.
-hex_of: Final = ObjectId.__str__
-
 _LARGEST_ID: Final = 1024  # bits, far from where Python refuses to write an integer
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # naive UTC, as the driver reads it
 _MILLISECOND: Final = timedelta(milliseconds=1)

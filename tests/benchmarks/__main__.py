@@ -69,9 +69,7 @@ def in_process(collection: Collection[Any], uri: str, size: int, rounds: tuple[i
 def over_http(uri: str, *, quick: bool) -> dict[int, Any]:
     tokens = {size: peers.token(size) for size in HTTP_SIZES}
     with contextlib.ExitStack() as stack:
-        ports = {
-            name: stack.enter_context(http_load.running(name, uri, DATABASE)) for name in http_load.commands(0)
-        }
+        ports = {name: stack.enter_context(http_load.running(name, uri, DATABASE)) for name in http_load.commands(0)}
         for size, token in tokens.items():
             equal(size, *(http_load.get(port, token) for port in ports.values()))
         return http_load.throughput(ports, tokens, rounds=1 if quick else 3, seconds=1 if quick else 3)

@@ -52,7 +52,12 @@ def documents(owner: ObjectId, number: int, seed: int) -> Iterator[dict[str, Any
                 for name in ("www", "app", "preview")
             ],
             "settings": {
-                "build": {"command": "make build", "output": "dist", "cache": True, "image": random.randbytes(32).hex()},
+                "build": {
+                    "command": "make build",
+                    "output": "dist",
+                    "cache": True,
+                    "image": random.randbytes(32).hex(),
+                },
                 "runtime": {"memory": 512, "cpus": 0.5, "regions": ["eu-1", "us-2"], "instances": {"min": 1, "max": 8}},
                 "environment": [
                     {"key": f"SETTING_{number}", "value": random.randbytes(24).hex(), "secret": number % 2 == 0}
@@ -60,9 +65,7 @@ def documents(owner: ObjectId, number: int, seed: int) -> Iterator[dict[str, Any
                 ],
                 "alerts": {"email": True, "webhook": None, "thresholds": {"errors": 0.05, "latency": 800}},
             },
-            "deployments": [
-                {"_id": ObjectId(), "commit": random.randbytes(20).hex(), "at": created} for _ in range(3)
-            ],
+            "deployments": [{"_id": ObjectId(), "commit": random.randbytes(20).hex(), "at": created} for _ in range(3)],
             "__v": 3,
         }
 

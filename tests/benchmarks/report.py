@@ -123,7 +123,9 @@ def page(found: dict[str, Any], folder: Path) -> None:
 
 
 def plot(found: dict[str, Any], path: Path) -> None:
-    mpl.rcParams.update({"svg.hashsalt": "usage", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
+    mpl.rcParams.update(
+        {"svg.hashsalt": "usage", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
+    )
     http = found.get("http")
     figure, axes = plt.subplots(1, 2 if http else 1, figsize=(11 if http else 6, 4.2), squeeze=False, facecolor="white")
     _draw_ratios(axes[0][0], found["in process"])
