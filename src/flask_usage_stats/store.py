@@ -110,6 +110,7 @@ class ProjectStore:
                 yield from self._query.named(batch)
                 if len(batch) == _BATCH:
                     handed_out.extend(map(_IDENTITY, batch))
+                batch.clear()  # gone before the next is read
         except _DamagedError:
             yield from self._query.named(_salvaged(collection, question, handed_out, deadline))
 
@@ -172,8 +173,9 @@ def _in_time(cursor: Cursor[Any], count: int, deadline: float) -> Iterator[list[
                 raise _failure(_DamagedError, "the projects could not be read", error) from error
             except _READ_ERRORS as error:
                 raise _failure(StoreError, "the projects could not be read", error) from error
+            last = len(taken) < count
             yield taken
-            if len(taken) < count:
+            if last:
                 return
     finally:
         with suppress(PyMongoError), pymongo.timeout(_CLOSING):
