@@ -178,8 +178,9 @@ def _in_time(cursor: Cursor[Any], count: int, deadline: float) -> Iterator[list[
             if last:
                 return
     finally:
-        with suppress(PyMongoError), pymongo.timeout(_CLOSING):
-            cursor.close()
+        if cursor.alive:  # at its end a cursor has nothing left to close
+            with suppress(PyMongoError), pymongo.timeout(_CLOSING):
+                cursor.close()
 
 
 def _salvaged(

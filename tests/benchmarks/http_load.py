@@ -23,7 +23,20 @@ _THREADS = "4"
 
 def commands(port: int) -> dict[str, list[str]]:
     """Give the command of every server that this machine can run; say which it cannot."""
-    gunicorn = [*("-m", "gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads", _THREADS)]
+    gunicorn = [
+        *(
+            "-m",
+            "gunicorn",
+            "--worker-class",
+            "gthread",
+            "--workers",
+            "1",
+            "--threads",
+            _THREADS,
+            "--log-level",
+            "error",
+        )
+    ]
     granian = [*("-m", "granian", "--interface", "wsgi", "--workers", "1", "--blocking-threads", _THREADS)]
     found = {
         "ours on gunicorn": [sys.executable, *gunicorn, "--bind", f"127.0.0.1:{port}", "served:app"],
@@ -122,6 +135,8 @@ def throughput(ports: dict[str, int], tokens: dict[int, str], *, rounds: int, se
     found: dict[int, dict] = {}
     for size, token in tokens.items():
         rates: dict[str, list[float]] = {name: [] for name in ports}
+        for port in ports.values():
+            load(port, token, 1)  # warm: just-in-time compilers want to see the code run
         for _ in range(rounds):
             for name, port in ports.items():
                 rates[name].append(load(port, token, seconds))

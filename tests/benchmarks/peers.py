@@ -23,12 +23,12 @@ class Project(Schema):
 
     _id = fields.String()
     name = fields.String()
-    projectType = fields.String()  # noqa: N815 # the wire's name
+    projectType = fields.String()  # the wire's name
     status = fields.String()
     plan = fields.String()
-    totalRequest = fields.Integer(dump_default=0)  # noqa: N815 # the wire's name
-    createdAt = fields.Function(lambda row: iso(row["createdAt"]))  # noqa: N815 # the wire's name
-    updatedAt = fields.Function(lambda row: iso(row["updatedAt"]))  # noqa: N815 # the wire's name
+    totalRequest = fields.Integer(dump_default=0)  # the wire's name
+    createdAt = fields.Function(lambda row: iso(row["createdAt"]))  # the wire's name
+    updatedAt = fields.Function(lambda row: iso(row["updatedAt"]))  # the wire's name
 
 
 def iso(moment) -> str:
