@@ -10,18 +10,19 @@ import flask_usage_stats
 PACKAGE = Path(flask_usage_stats.__file__).parent
 #: From the top down: a room imports only rooms behind it.
 ROOMS = [
-    *("__init__", "blueprint", "auth", "schemas", "store", "query", "salvage", "log", "report", "encoding"),
-    *("values", "protocols", "fields", "errors"),
+    *("__init__", "blueprint", "auth", "schemas", "store", "query", "salvage", "log"),
+    *("representation", "tables", "report", "encoding", "groups", "selection", "rows"),
+    *("cursor", "question", "values", "protocols", "fields", "errors"),
 ]
 LIBRARIES = {
     "pymongo": {"store"},
     "marshmallow": {"schemas"},
     "flask_jwt_extended": {"auth"},
     "jwt": {"auth"},
-    "flask": {"blueprint", "auth"},
+    "flask": {"blueprint", "auth", "representation"},
     "werkzeug": {"blueprint"},
     "orjson": {"encoding"},
-    "bson": {"auth", "store", "query", "salvage", "report", "values", "protocols"},
+    "bson": {"auth", "store", "query", "salvage", "rows", "encoding", "values", "protocols"},
 }
 
 

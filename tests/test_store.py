@@ -483,10 +483,13 @@ class TestReading:
 
     def test_closing_is_bounded(self, projects, monkeypatch):
         """Telling the server that a cursor is given up takes half a second at most."""
+        projects.insert_many([{"owner": "ada"} for _ in range(2001)])
         limits = []
         timeout = pymongo.timeout
         monkeypatch.setattr(pymongo, "timeout", lambda seconds: limits.append(seconds) or timeout(seconds))
-        ids(ProjectStore(projects))
+        read = ProjectStore(projects).projects_of("ada")
+        next(read)
+        read.close()
         assert limits[-1] == 0.5
 
     def test_no_time_left(self, projects, monkeypatch):

@@ -1,7 +1,8 @@
-"""The route: authenticate, ask, answer. The one place that renders errors."""
+"""The route: authenticate, parse, ask, answer. The one place that renders errors."""
 
 import inspect
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from flask import Blueprint, Response, request
@@ -9,13 +10,15 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
-from . import log
+from . import cursor, log
 from .auth import Authenticate, identity
-from .encoding import encode, encode_answer
-from .errors import MisuseError, brief, is_async
-from .fields import MESSAGE, SUCCESS
+from .encoding import encode
+from .errors import MisuseError, ParametersError, brief, is_async
+from .fields import ERRORS, MESSAGE, SUCCESS
 from .protocols import Owner, UsageStore
 from .report import rank
+from .representation import represent, row_writer, wants_csv
+from .schemas import question_of
 from .values import text_of
 
 _CHALLENGE: Final = 'Bearer realm="usage"'
@@ -69,9 +72,19 @@ def create_usage_blueprint(
                 return _refused(refusal)
             if owner is None:
                 return _unauthenticated()
-            report = rank(store.projects_of(owner))
+            try:
+                question, form = question_of(request.args.to_dict(flat=False), owner)
+            except ParametersError as error:
+                return _error(400, str(error), error.errors)
+            as_csv = wants_csv(request, form)
+            report = rank(
+                store.projects_of(owner),
+                question,
+                digest=cursor.digest(owner, question),
+                write=row_writer(question) if as_csv else None,
+            )
             log.changed(owner, report.changes)
-            return _response(200, encode_answer(report.total, report.rows), cache="private, no-cache")
+            return represent(report, question, request, as_csv=as_csv)
         except Exception as error:  # noqa: BLE001 # the edge: whatever failed, the client gets the contract's body
             log.failed(owner, error)
             return _error(500, "Failed to fetch usage stats")
@@ -134,10 +147,9 @@ def _refused(refusal: HTTPException) -> Response:
     return response
 
 
-def _error(status: int, message: str) -> Response:
-    return _response(status, encode({SUCCESS: False, MESSAGE: text_of(message)}), cache="no-store")
-
-
-def _response(status: int, body: bytes, *, cache: str) -> Response:
-    headers = {"Cache-Control": cache, "Vary": "Authorization"}
-    return Response(body, status, headers, mimetype="application/json")
+def _error(status: int, message: str, errors: Mapping[str, list[str]] | None = None) -> Response:
+    body: dict[str, object] = {SUCCESS: False, MESSAGE: text_of(message)}
+    if errors is not None:
+        body[ERRORS] = errors
+    headers = {"Cache-Control": "no-store", "Vary": "Authorization"}
+    return Response(encode(body), status, headers, mimetype="application/json")

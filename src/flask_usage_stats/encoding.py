@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -77,9 +78,13 @@ def _cut(text: bytes, rest: bytes) -> bytes:
     return text[:-3] if text[-7] == _POINT else text + b".000"
 
 
-def encode_answer(total: Number, rows: Sequence[bytes]) -> bytes:
-    """Write the body of an answer around its rows, in their order."""
-    return encode({SUCCESS: True, TOTAL: total, PROJECTS: []})[:-2] + b",".join(rows) + b"]}"
+def encode_answer(total: Number, rows: Sequence[bytes], more: Mapping[str, object] = MappingProxyType({})) -> bytes:
+    """Write the body of an answer around its rows, in their order.
+
+    :param more: what the request asked for besides, behind the rows.
+    """
+    end = b"]" + (b"," + encode(more)[1:] if more else b"}")
+    return b"".join([encode({SUCCESS: True, TOTAL: total, PROJECTS: []})[:-2], b",".join(rows), end])
 
 
 def _text(value: object) -> str:

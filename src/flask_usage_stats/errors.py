@@ -5,9 +5,11 @@
     UsageStatsError
     ├── MisuseError     an argument that cannot work; the message holds the fix
     ├── IdentityError   the authenticate callback returned what is not an identity
+    ├── ParametersError the request asks for what cannot be answered
     └── StoreError      the projects could not be read
 """
 
+from collections.abc import Mapping
 from inspect import iscoroutinefunction
 
 
@@ -34,6 +36,18 @@ class IdentityError(UsageStatsError):
 
     .. versionadded:: 0.1.0
     """
+
+
+class ParametersError(UsageStatsError):
+    """Bad parameters of a request: the client's mistake, answered with 400.
+
+    .. versionadded:: 0.1.0
+    """
+
+    def __init__(self, errors: Mapping[str, list[str]]) -> None:
+        super().__init__(next(iter(errors.values()))[0])
+        #: Every bad parameter with what is wrong, in the order of the API page.
+        self.errors = errors
 
 
 class StoreError(UsageStatsError):

@@ -43,10 +43,17 @@ FIELDS: Final = (
 #: Stored beside the fields of a row, matched against the caller's identity, never shown.
 OWNER: Final = "owner"
 
-#: The body of an answer, in the order in which it is written.
+#: The body of an answer, in the order in which it is written; the last two only where they are asked for.
 SUCCESS: Final = "success"
 TOTAL: Final = "totalRequests"
 PROJECTS: Final = "projectStats"
+GROUPS: Final = "groups"
+NEXT_CURSOR: Final = "nextCursor"
 
-#: The body of an error, after ``success``.
+#: A group, behind the fields that it is made by.
+GROUP_PROJECTS: Final = "projects"
+GROUP_SHARE: Final = "share"
+
+#: The body of an error, after ``success``; the last only for bad parameters.
 MESSAGE: Final = "message"
+ERRORS: Final = "errors"

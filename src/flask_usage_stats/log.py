@@ -6,7 +6,7 @@ from typing import Final
 
 from .errors import UsageStatsError, brief, printable
 from .protocols import Owner
-from .report import Changes
+from .rows import Changes
 
 _logger: Final = logging.getLogger("flask_usage_stats")
 

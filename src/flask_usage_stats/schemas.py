@@ -1,4 +1,4 @@
-"""The wire contract as marshmallow schemas, for tests, documentation and clients written in Python.
+"""The wire contract as marshmallow schemas: what a request may ask for, and what it is answered.
 
 Rows are not dumped through them: that alone would cost several times the database read.
 
@@ -9,15 +9,44 @@ Rows are not dumped through them: that alone would cost several times the databa
 """
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from marshmallow import Schema, fields
+from marshmallow import EXCLUDE, Schema, fields
 from marshmallow.exceptions import ValidationError
 
-from .fields import FIELDS, MESSAGE, PROJECTS, SUCCESS, TOTAL, Kind
+from . import cursor
+from .errors import ParametersError
+from .fields import (
+    COUNT,
+    ERRORS,
+    FIELDS,
+    GROUP_PROJECTS,
+    GROUP_SHARE,
+    GROUPS,
+    MESSAGE,
+    NEXT_CURSOR,
+    PROJECTS,
+    STATUS,
+    SUCCESS,
+    TOTAL,
+    Kind,
+)
+from .protocols import Owner
+from .question import PLAIN, Question
 
-__all__ = ["ErrorSchema", "ProjectSchema", "UsageSchema"]
+__all__ = ["ErrorSchema", "GroupSchema", "ParametersSchema", "ProjectSchema", "UsageSchema"]
+
+#: The fields by which rows are filtered and grouped.
+LABELS: Final = ("plan", "projectType", STATUS)
+SORTS: Final = (COUNT, "name", "createdAt", "updatedAt")
+FORMATS: Final = ("json", "csv")
+
+_LARGEST_PAGE: Final = 1000  # rows
+_LONGEST_TEXT: Final = 100  # characters
+_MOST_TEXTS: Final = 50
+_DIGITS: Final = re.compile(r"[0-9]{1,20}")
 
 
 def _number(value: object) -> None:
@@ -59,6 +88,24 @@ _FIELD: Final[Mapping[Kind, Callable[[], Any]]] = {
 #: .. versionadded:: 0.1.0
 ProjectSchema: Final[type[Schema]] = Schema.from_dict({name: _FIELD[kind]() for name, kind in FIELDS}, name="Project")
 
+#: The rows that agree in the fields of ``groupBy``, case ignored and shown so, added up.
+#:
+#: .. versionadded:: 0.1.0
+GroupSchema: Final[type[Schema]] = Schema.from_dict(
+    {
+        **{name: fields.String(allow_none=True) for name in LABELS},
+        GROUP_PROJECTS: fields.Integer(required=True, strict=True),
+        TOTAL: fields.Raw(required=True, validate=_number, metadata={"description": "The sum of the group's counts."}),
+        GROUP_SHARE: fields.Raw(
+            required=True,
+            allow_none=True,
+            validate=_number,
+            metadata={"description": "Of the total, with 4 decimals; null where the total is not above 0."},
+        ),
+    },
+    name="Group",
+)
+
 #: The body of a 200.
 #:
 #: .. versionadded:: 0.1.0
@@ -67,6 +114,11 @@ UsageSchema: Final[type[Schema]] = Schema.from_dict(
         SUCCESS: fields.Raw(required=True, validate=_exactly(wanted=True)),
         TOTAL: fields.Raw(required=True, validate=_number, metadata={"description": "The sum of the counts shown."}),
         PROJECTS: fields.List(fields.Nested(ProjectSchema), required=True),
+        GROUPS: fields.List(fields.Nested(GroupSchema), metadata={"description": "Only where groupBy asks for it."}),
+        NEXT_CURSOR: fields.String(
+            allow_none=True,
+            metadata={"description": "Only where limit asks for a page; null where nothing follows."},
+        ),
     },
     name="Usage",
 )
@@ -78,6 +130,152 @@ ErrorSchema: Final[type[Schema]] = Schema.from_dict(
     {
         SUCCESS: fields.Raw(required=True, validate=_exactly(wanted=False)),
         MESSAGE: fields.String(required=True),
+        ERRORS: fields.Dict(
+            keys=fields.String(),
+            values=fields.List(fields.String()),
+            metadata={"description": "With 400: every bad parameter, and why."},
+        ),
     },
     name="Error",
 )
+
+
+class _Once(fields.Field):  # type: ignore[type-arg]  # not generic in marshmallow 3
+    """A parameter that is given once, read by a function that raises ValueError for what is bad."""
+
+    def __init__(self, read: Callable[[str], object], must_be: str, schema: Mapping[str, object]) -> None:
+        super().__init__(metadata={"description": must_be, "schema": schema})
+        self._read, self._must_be = read, must_be
+
+    def _deserialize(self, value: Sequence[str], attr: str | None, *_: object, **__: object) -> object:
+        if len(value) != 1:
+            raise ValidationError(f"{attr} must be given once")
+        try:
+            return self._read(value[0])
+        except ValueError as error:
+            raise ValidationError(f"{attr} must be {self._must_be}") from error
+
+
+class _Texts(fields.Field):  # type: ignore[type-arg]  # not generic in marshmallow 3
+    """A parameter that is given several times, each with another text, compared without regard to case."""
+
+    def __init__(self) -> None:
+        text = {"type": "string", "minLength": 1, "maxLength": _LONGEST_TEXT}
+        super().__init__(
+            metadata={
+                "description": f"text of 1 to {_LONGEST_TEXT} characters, given up to {_MOST_TEXTS} times",
+                "schema": {"type": "array", "items": text, "maxItems": _MOST_TEXTS},
+            }
+        )
+
+    def _deserialize(self, value: Sequence[str], attr: str | None, *_: object, **__: object) -> frozenset[str]:
+        if len(value) > _MOST_TEXTS or not all(0 < len(text) <= _LONGEST_TEXT for text in value):
+            raise ValidationError(f"{attr} must be {self.metadata['description']}")
+        return frozenset(text.casefold() for text in value)
+
+
+def _one_of(*choices: str) -> _Once:
+    def read(text: str) -> str:
+        return choices[choices.index(text)]
+
+    return _Once(read, f"one of {', '.join(choices)}", {"type": "string", "enum": list(choices)})
+
+
+def _whole_number() -> _Once:
+    return _Once(_whole, "a whole number of up to 20 digits", {"type": "string", "pattern": f"^{_DIGITS.pattern}$"})
+
+
+def _whole(text: str) -> int:
+    if not _DIGITS.fullmatch(text):  # int() alone takes signs, spaces, underscores and the digits of every script
+        raise ValueError(text)
+    return int(text)
+
+
+def _rows(text: str) -> int:
+    number = _whole(text)
+    if number > _LARGEST_PAGE:
+        raise ValueError(text)
+    return number
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if not set(names) <= set(LABELS) or len(set(names)) != len(names):
+        raise ValueError(text)
+    return names
+
+
+#: The parameters of ``GET /api/usage``, each a list of the texts that were given, in the order of the API page.
+#:
+#: .. versionadded:: 0.1.0
+ParametersSchema: Final[type[Schema]] = Schema.from_dict(
+    {
+        STATUS: _Texts(),
+        "projectType": _Texts(),
+        "plan": _Texts(),
+        "minRequests": _whole_number(),
+        "maxRequests": _whole_number(),
+        "sort": _one_of(*SORTS),
+        "order": _one_of("desc", "asc"),
+        "limit": _Once(
+            _rows,
+            f"a whole number from 0 to {_LARGEST_PAGE}",
+            {"type": "integer", "minimum": 0, "maximum": _LARGEST_PAGE},
+        ),
+        "cursor": _Once(cursor.read, "the nextCursor of a page of the same query", {"type": "string"}),
+        "groupBy": _Once(
+            _labels,
+            f"one or several of {', '.join(LABELS)}, with commas between them",
+            {"type": "string", "examples": ["plan", "plan,status"]},
+        ),
+        "format": _one_of(*FORMATS),
+    },
+    name="Parameters",
+)
+_PARAMETERS: Final = ParametersSchema(unknown=EXCLUDE)
+
+
+def question_of(arguments: Mapping[str, Sequence[str]], owner: Owner) -> tuple[Question, str | None]:
+    """Read the parameters of one request.
+
+    :param arguments: names to the texts that were given; names that are not ours are left alone.
+    :param owner: whose cursor it must be.
+    :returns: the question, and the format, where one was asked for.
+    :raises ParametersError: for everything that is bad, at once, in the order of the API page.
+    """
+    if not arguments:
+        return PLAIN, None
+    given: Any
+    bad: dict[str, list[str]] = {}
+    try:
+        given = _PARAMETERS.load(arguments)
+    except ValidationError as error:
+        given, bad = error.valid_data, error.messages_dict
+    sort = given.get("sort", COUNT)
+    question = Question(
+        filters={name: given[name] for name in (STATUS, "projectType", "plan") if name in given},
+        minimum=given.get("minRequests"),
+        maximum=given.get("maxRequests"),
+        sort=sort,
+        descending=given.get("order", "asc" if sort == "name" else "desc") == "desc",
+        limit=given.get("limit"),
+        after=given.get("cursor"),
+        group_by=given.get("groupBy", ()),
+    )
+    for name, message in _contradictions(question, arguments, owner):
+        bad.setdefault(name, [message])
+    if bad:
+        raise ParametersError({name: bad[name] for name in _PARAMETERS.fields if name in bad})
+    return question, given.get("format")
+
+
+def _contradictions(
+    question: Question, arguments: Mapping[str, Sequence[str]], owner: Owner
+) -> Iterator[tuple[str, str]]:
+    if question.minimum is not None and question.maximum is not None and question.minimum > question.maximum:
+        yield "minRequests", "minRequests must not be over maxRequests"
+    if question.after is not None:
+        if "limit" not in arguments:
+            yield "cursor", "cursor needs limit"
+        elif question.after.digest != cursor.digest(owner, question):
+            yield "cursor", f"cursor must be {_PARAMETERS.fields['cursor'].metadata['description']}"

@@ -4,9 +4,13 @@ Every BSON type has an answer here, and so has what a store of another database 
 A converter returns ``None`` for what has no place in its field.
 """
 
+import hashlib
 import math
+import re
+from collections.abc import Collection
 from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -20,7 +24,9 @@ Number: TypeAlias = int | float
 #: Sorts identities of every type: the rank of the type, then the value.
 IdKey: TypeAlias = tuple[int, str | int | bytes]
 
+_LONGEST_KEY: Final = 200  # characters
 _LARGEST_ID: Final = 1024  # bits, far from where Python refuses to write an integer
+_EXPANDED: Final = re.compile(r"([+-][0-9]{6})(-.*)", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # naive UTC, as the driver reads it
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _400_YEARS: Final = 146_097 * 86_400_000  # milliseconds
@@ -93,6 +99,45 @@ def date_of(value: object) -> datetime | str | None:
     return None
 
 
+def instant_of(shown: object) -> int | None:
+    """Read back a date that is shown, to sort by it.
+
+    :returns: milliseconds since 1970; ``None`` for text that is no ISO 8601 date, and whatever else is no date.
+    """
+    cycles = 0
+    if isinstance(shown, str):
+        if expanded := _EXPANDED.fullmatch(shown):
+            cycles, year = divmod(int(expanded[1]), 400)
+            shown = f"{year + 400:04}{expanded[2]}"
+            cycles -= 1
+        try:
+            shown = datetime.fromisoformat(shown)
+        except ValueError:
+            return None
+    if not isinstance(shown, datetime):
+        return None
+    offset = shown.utcoffset() or timedelta()
+    return (shown.replace(tzinfo=None) - _EPOCH - offset) // _MILLISECOND + cycles * _400_YEARS
+
+
+def total_of(counts: Collection[Number]) -> Number:
+    """Add counts up exactly, and round once.
+
+    :returns: an ``int`` where the sum is whole, or where no double is large enough; otherwise the nearest double.
+    """
+    if float not in set(map(type, counts)):
+        return int(sum(counts))
+    whole = sum(count for count in counts if isinstance(count, int))
+    exact: Fraction = whole + sum((Fraction(count) for count in counts if isinstance(count, float)), Fraction())
+    if exact.denominator == 1:
+        return exact.numerator
+    try:
+        double = float(exact)
+    except OverflowError:  # beyond a double nothing but whole numbers is left
+        return round(exact)
+    return int(double) if double.is_integer() else double
+
+
 def iso_of(moment: datetime) -> str:
     """Write a naive UTC datetime as ISO 8601 with milliseconds and ``Z``."""
     return moment.isoformat(timespec="milliseconds") + "Z"
@@ -126,12 +171,19 @@ def id_key(value: object) -> IdKey:
         return (0, 0)
     if isinstance(shown, int):
         return (1, shown)
-    return (2, value) if isinstance(value, str) else (4, shown)
+    return (2, _shortened(value)) if isinstance(value, str) else (4, _shortened(shown))
 
 
 def object_id_key(binary: bytes) -> IdKey:
     """Rank an ObjectId, given by its bytes, among identities of every type."""
     return (3, binary)
+
+
+def _shortened(text: str) -> str:
+    """Keep what sorts a text short enough for a cursor, and still of that text alone."""
+    if len(text) <= _LONGEST_KEY:
+        return text
+    return text[:_LONGEST_KEY] + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _valid(text: str) -> str:

@@ -1,0 +1,77 @@
+"""A report as an HTTP response: JSON or CSV, pages linked, with an entity tag."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from flask import Request, Response
+
+from . import cursor
+from .encoding import encode_answer
+from .fields import FIELDS, GROUP_PROJECTS, GROUP_SHARE, GROUPS, NEXT_CURSOR, TOTAL
+from .question import Question
+from .report import Report
+from .rows import Row
+from .tables import encode_line, encode_lines
+
+_COLUMNS: Final = tuple(name for name, _ in FIELDS)
+
+
+def wants_csv(request: Request, form: str | None) -> bool:
+    """Choose the form: the one asked for by name, or CSV where ``Accept`` ranks it strictly above JSON."""
+    if form is not None:
+        return form == "csv"
+    accepted = request.accept_mimetypes
+    return bool(accepted) and accepted.quality("text/csv") > accepted.quality("application/json")
+
+
+def row_writer(question: Question) -> Callable[[Row], bytes]:
+    """Give what writes a row of a CSV answer; the groups stand in for the rows where there are any."""
+    if question.group_by:
+        return lambda _: b""
+    return lambda row: encode_line([row.get(name) for name in _COLUMNS])
+
+
+def represent(report: Report, question: Question, request: Request, *, as_csv: bool) -> Response:
+    """Render a report, or 304 where the client has it already."""
+    following = None if report.end is None else cursor.write(report.end)
+    body = _table(report, question) if as_csv else _json(report, question, following)
+    response = Response(mimetype="text/csv" if as_csv else "application/json")
+    # RFC 9110, section 8.8.3: of the representation alone, whose form is told apart by its bytes.
+    tag = hashlib.sha256(body).hexdigest()[:32]
+    response.set_etag(tag)
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Vary"] = "Authorization, Accept"
+    if request.if_none_match.contains_weak(tag):
+        response.status_code = 304
+        return response
+    response.data = body
+    if as_csv:
+        response.headers["Content-Disposition"] = f'attachment; filename="usage-{datetime.now(UTC):%Y-%m-%d}.csv"'
+    if following is not None and not (as_csv and question.group_by):
+        response.headers["Link"] = f'<{_next(request, following)}>; rel="next"'
+    return response
+
+
+def _json(report: Report, question: Question, following: str | None) -> bytes:
+    more: dict[str, Any] = {}
+    if report.groups is not None:
+        more[GROUPS] = report.groups
+    if question.limit is not None:
+        more[NEXT_CURSOR] = following
+    return encode_answer(report.total, report.rows, more)
+
+
+def _table(report: Report, question: Question) -> bytes:
+    if report.groups is not None:
+        columns = (*question.group_by, GROUP_PROJECTS, TOTAL, GROUP_SHARE)
+        return b"".join([encode_line(columns), *encode_lines(columns, report.groups)])
+    return b"".join([encode_line(_COLUMNS), *report.rows])
+
+
+def _next(request: Request, following: str) -> str:
+    """Make the address of the next page, relative, so that it is right behind any prefix."""
+    arguments = [(name, value) for name, value in request.args.items(multi=True) if name != "cursor"]
+    return "?" + urlencode([*arguments, ("cursor", following)])

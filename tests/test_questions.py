@@ -1,0 +1,311 @@
+"""Filters, order, pages, groups: held to a plain computation over the full list."""
+
+import json
+from datetime import datetime, timedelta
+from fractions import Fraction
+from urllib.parse import parse_qsl, urlencode
+
+import pytest
+from bson import Decimal128, ObjectId
+from bson.datetime_ms import DatetimeMS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_contract import strict
+
+from flask_usage_stats import ProjectStore
+from flask_usage_stats.schemas import GroupSchema, UsageSchema
+from flask_usage_stats.values import instant_of
+
+on_one_database = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+LABELS = ["free", "Free", "PRO", "pro", "Straße", "STRASSE", None]
+MOMENTS = [
+    datetime(2024, 1, 1),
+    datetime(2024, 1, 1, 0, 0, 0, 1000),
+    datetime(2024, 5, 1),
+    "2024-03-01T00:00:00Z",
+    "2024-03-01",
+    "soon",
+    None,
+]
+
+
+@st.composite
+def documents(draw):
+    """Draw a project of ada's, with any of its fields missing."""
+    values = {
+        "name": st.sampled_from(["blog", "Blog", "api", "Äpi", "", None, "z" * 300]),
+        "projectType": st.sampled_from(LABELS),
+        "status": st.sampled_from(LABELS),
+        "plan": st.sampled_from(LABELS),
+        "totalRequest": st.sampled_from([0, 1, 2, 2, 3.5, -1, 10**12, 1e300, None, "x"]),
+        "createdAt": st.sampled_from(MOMENTS),
+        "updatedAt": st.sampled_from(MOMENTS),
+    }
+    return {name: draw(value) for name, value in values.items() if draw(st.integers(0, 5))}
+
+
+@st.composite
+def questions(draw):
+    """Draw parameters, without those of pages."""
+    asked = []
+    for name in ("status", "projectType", "plan"):
+        asked += [(name, text) for text in draw(st.lists(st.sampled_from(["FREE", "pro", "strasse", "x"]), max_size=2))]
+    bounds = sorted(draw(st.lists(st.integers(0, 4), max_size=2)))
+    asked += zip(("minRequests", "maxRequests"), bounds, strict=False)
+    if draw(st.booleans()):
+        asked.append(("sort", draw(st.sampled_from(["totalRequest", "name", "createdAt", "updatedAt"]))))
+    if draw(st.booleans()):
+        asked.append(("order", draw(st.sampled_from(["asc", "desc"]))))
+    if draw(st.booleans()):
+        asked.append(
+            ("groupBy", ",".join(draw(st.permutations(["plan", "projectType", "status"]))[: draw(st.integers(1, 3))]))
+        )
+    return asked
+
+
+def expected(rows, asked):
+    """Compute the answer from the plain one, step by step."""
+    given_ = dict(asked)
+    for name in ("status", "projectType", "plan"):
+        texts = {text.casefold() for other, text in asked if other == name}
+        if texts:
+            rows = [row for row in rows if row.get(name) is not None and row[name].casefold() in texts]
+    rows = [row for row in rows if int(given_.get("minRequests", -(10**400))) <= row["totalRequest"]]
+    rows = [row for row in rows if row["totalRequest"] <= int(given_.get("maxRequests", 10**400))]
+    sort = given_.get("sort", "totalRequest")
+
+    def key(row):
+        value = row.get(sort)
+        if sort == "totalRequest" or value is None:
+            return value
+        return value.casefold() if sort == "name" else instant_of(value)
+
+    descending = given_.get("order", "asc" if sort == "name" else "desc") == "desc"
+    rows = sorted(rows, key=lambda row: row["_id"])
+    having = sorted((row for row in rows if key(row) is not None), key=key, reverse=descending)
+    rows = having + [row for row in rows if key(row) is None]
+    exact = sum((Fraction(row["totalRequest"]) for row in rows), Fraction())
+    total = exact.numerator if exact.denominator == 1 else float(exact)
+    answer = {"success": True, "totalRequests": total, "projectStats": rows}
+    if "groupBy" in given_:
+        answer["groups"] = groups(rows, given_["groupBy"].split(","), exact)
+    return answer
+
+
+def groups(rows, names, total):
+    found = {}
+    for row in rows:
+        texts = tuple(None if row.get(name) is None else row[name].casefold() for name in names)
+        found.setdefault(texts, []).append(Fraction(row["totalRequest"]))
+    ranked = sorted(found.items(), key=lambda item: (-sum(item[1]), [(text is None, text or "") for text in item[0]]))
+    return [
+        {
+            **dict(zip(names, texts, strict=True)),
+            "projects": len(counts),
+            "totalRequests": int(sum(counts)) if sum(counts).denominator == 1 else float(sum(counts)),
+            "share": float(round(sum(counts) / total, 4)) if total > 0 else None,
+        }
+        for texts, counts in ranked
+    ]
+
+
+@pytest.fixture
+def client(any_projects, app_factory):
+    """Ask as ada."""
+    return app_factory(any_projects).test_client()
+
+
+def fill(projects, stored):
+    projects.delete_many({})
+    if stored:
+        projects.insert_many([{"_id": number, "owner": "ada", **document} for number, document in enumerate(stored)])
+    projects.insert_one({"_id": -1, "owner": "bob", "plan": "pro", "totalRequest": 99})
+
+
+@on_one_database
+@given(stored=st.lists(documents(), max_size=12), asked=questions())
+def test_same_as_a_plain_computation(any_projects, client, stored, asked):
+    """Every combination of filters, order and groups is what a step-by-step computation over the plain answer gives."""
+    fill(any_projects, stored)
+    rows = strict(client.get("/api/usage"))["projectStats"]
+    response = client.get("/api/usage?" + urlencode(asked))
+    body = strict(response)
+    assert json.dumps(body) == json.dumps(expected(rows, asked))
+    assert UsageSchema().validate(body) == {}
+
+
+@on_one_database
+@given(stored=st.lists(documents(), max_size=12), asked=questions(), limits=st.lists(st.integers(1, 5), min_size=1))
+def test_walk(any_projects, client, stored, asked, limits):
+    """A walk gives every row once, in order, with the same total and groups on each page, and ends."""
+    fill(any_projects, stored)
+    whole = strict(client.get("/api/usage?" + urlencode(asked)))
+    walked, following, steps = [], None, 0
+    while steps == 0 or following is not None:
+        page = [("limit", limits[steps % len(limits)])] + ([] if following is None else [("cursor", following)])
+        body = strict(client.get("/api/usage?" + urlencode([*asked, *page])))
+        assert list(body) == [*whole, "nextCursor"]
+        assert (body["totalRequests"], body.get("groups")) == (whole["totalRequests"], whole.get("groups"))
+        walked += body["projectStats"]
+        following = body["nextCursor"]
+        steps += 1
+        assert steps <= len(stored) + 1
+    assert walked == whole["projectStats"]
+
+
+def test_walk_over_every_kind_of_identity(projects, app_factory):
+    """Pages go on behind any identity, long ones too."""
+    ids = [None, 1, 10**18, "a", "x" * 999, "x" * 999 + "y", ObjectId(), 1.5, True, {"a": "y" * 500}, {"a": "y" * 501}]
+    projects.insert_many([{"_id": identity, "owner": "ada"} for identity in ids])
+    client = app_factory(projects).test_client()
+    whole = strict(client.get("/api/usage"))["projectStats"]
+    walked, query = [], "limit=1"
+    while query:
+        response = client.get(f"/api/usage?{query}")
+        walked += strict(response)["projectStats"]
+        link = response.headers.get("Link")
+        assert link is None or link.endswith('>; rel="next"')
+        assert link is None or len(link) < 2500
+        query = link and link.removeprefix("<?").removesuffix('>; rel="next"')
+    assert walked == whole
+    assert len(whole) == len(ids)
+
+
+def test_moved_meanwhile(projects, app_factory):
+    """What stays where it is appears once, although others move, come and go between two pages."""
+    projects.insert_many([{"_id": number, "owner": "ada", "totalRequest": number} for number in range(10)])
+    client = app_factory(projects).test_client()
+    first = client.get("/api/usage?limit=4").json
+    projects.update_one({"_id": 9}, {"$set": {"totalRequest": -1}})
+    projects.update_one({"_id": 0}, {"$set": {"totalRequest": 100}})
+    projects.delete_one({"_id": 6})
+    projects.insert_one({"_id": 50, "owner": "ada", "totalRequest": 7})
+    second = client.get(f"/api/usage?limit=1000&cursor={first['nextCursor']}").json
+    assert [row["_id"] for row in first["projectStats"]] == [9, 8, 7, 6]
+    assert [row["_id"] for row in second["projectStats"]] == [5, 4, 3, 2, 1, 9]
+    assert second["nextCursor"] is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "rows", "ends"), [(0, 0, True), (1, 1, False), (2, 2, False), (3, 3, True), (4, 3, True)]
+)
+def test_limit(any_projects, client, limit, rows, ends):
+    """A page that holds the last row has no cursor, and neither has an empty one."""
+    any_projects.insert_many([{"owner": "ada", "plan": "pro", "totalRequest": 1} for _ in range(3)])
+    body = client.get(f"/api/usage?limit={limit}&groupBy=plan").json
+    assert len(body["projectStats"]) == rows
+    assert (body["nextCursor"] is None) == ends
+    assert body["totalRequests"] == 3
+    assert body["groups"] == [{"plan": "pro", "projects": 3, "totalRequests": 3, "share": 1.0}]
+    assert list(body) == ["success", "totalRequests", "projectStats", "groups", "nextCursor"]
+
+
+def test_link(any_projects, client):
+    """The next page is linked with everything that was asked for, the host's own names too."""
+    any_projects.insert_many([{"owner": "ada", "plan": "a b&c"} for _ in range(3)])
+    response = client.get("/api/usage?plan=a+b%26c&limit=1&utm=%C3%A9")
+    query = response.headers["Link"].removeprefix("<?").removesuffix('>; rel="next"')
+    assert dict(parse_qsl(query)) == {"plan": "a b&c", "limit": "1", "utm": "é", "cursor": response.json["nextCursor"]}
+    assert "Link" not in client.get("/api/usage?limit=1000").headers
+
+
+def test_groups_of_nothing(client):
+    """Without rows there are no groups, and without requests no shares."""
+    assert client.get("/api/usage?groupBy=plan").json["groups"] == []
+
+
+def test_shares(any_projects, client):
+    """A group's share has four decimals, and is null where the total is not above 0."""
+    any_projects.insert_many([{"owner": "ada", "plan": plan, "totalRequest": 1} for plan in ("a", "a", "b")])
+    body = client.get("/api/usage?groupBy=plan").json
+    assert [group["share"] for group in body["groups"]] == [0.6667, 0.3333]
+    assert all(GroupSchema().validate(group) == {} for group in body["groups"])
+    any_projects.insert_one({"owner": "ada", "totalRequest": -3})
+    assert [group["share"] for group in client.get("/api/usage?groupBy=plan").json["groups"]] == [None] * 3
+
+
+def test_filters_see_what_is_shown(projects, app_factory):
+    """A filter compares what a row shows, also where that is not what is stored."""
+    projects.insert_many(
+        [
+            {"_id": 1, "owner": "ada", "plan": 5, "totalRequest": Decimal128("2.0")},
+            {"_id": 2, "owner": "ada", "plan": {"name": "5"}, "totalRequest": "2"},
+            {"_id": 3, "owner": "ada", "plan": "5", "totalRequest": 2.5},
+        ]
+    )
+    client = app_factory(projects).test_client()
+    assert [row["_id"] for row in client.get("/api/usage?plan=5").json["projectStats"]] == [3, 1]
+    assert [row["_id"] for row in client.get("/api/usage?maxRequests=2").json["projectStats"]] == [1, 2]
+
+
+def test_bad_text_beside_good(app_factory):
+    """Rows that cannot be written as they are stored pass the same filters and groups."""
+
+    class Store:
+        def projects_of(self, owner):
+            for number in range(4):
+                yield {
+                    "_id": ObjectId(f"{number:024}"),
+                    "name": "a\ud800" if number % 2 else "b",
+                    "plan": "Pro",
+                    "totalRequest": 2**70 + number,
+                }
+
+    client = app_factory(Store()).test_client()
+    body = strict(client.get("/api/usage?plan=pro&groupBy=plan&sort=name&order=desc&limit=3"))
+    assert [row["name"] for row in body["projectStats"]] == ["b", "b", "a\ufffd"]
+    assert body["groups"][0]["projects"] == 4
+    assert body["totalRequests"] == 4 * 2**70 + 6
+
+
+@pytest.mark.parametrize(
+    ("stored", "order"),
+    [
+        ([DatetimeMS(253402300800000), datetime(9999, 1, 1), "9998-01-01", DatetimeMS(-(2**62))], [0, 1, 2, 3]),
+        (["2024-03-01T12:00:00+02:00", datetime(2024, 3, 1, 11), datetime(2024, 3, 1, 9)], [1, 0, 2]),
+        (["+010000-01-01T00:00:00.000Z", "+009999-99-99", "-000001-06-01", datetime(1, 1, 1)], [0, 3, 2, 1]),
+    ],
+)
+def test_dates_are_sorted_as_instants(projects, app_factory, stored, order):
+    """Dates stand in the order of time, in whatever form they are shown; what is no date comes last."""
+    projects.insert_many([{"_id": number, "owner": "ada", "updatedAt": value} for number, value in enumerate(stored)])
+    body = app_factory(projects).test_client().get("/api/usage?sort=updatedAt").json
+    assert [row["_id"] for row in body["projectStats"]] == order
+
+
+@given(st.datetimes(), st.integers(-14 * 60, 14 * 60))
+def test_instants(moment, minutes):
+    """A date that is shown is read back as the instant that it is."""
+    exact = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    whole = (exact - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
+    text = exact.isoformat(timespec="milliseconds")
+    offset = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+    assert instant_of(exact) == instant_of(text) == instant_of(text + "Z") == whole
+    assert instant_of(text + offset) == whole - minutes * 60_000
+
+
+def test_same_on_both_databases(projects, app_factory):
+    """An embedded database answers byte for byte as the real one."""
+    import mongomock
+
+    embedded = mongomock.MongoClient().platform.projects
+    for collection in (projects, embedded):
+        collection.insert_many(
+            [
+                {
+                    "_id": n,
+                    "owner": "ada",
+                    "plan": "pro" if n % 3 else "Free",
+                    "name": f"p{n % 5}",
+                    "totalRequest": n % 7,
+                }
+                for n in range(30)
+            ]
+        )
+    for query in ("plan=PRO&groupBy=plan", "sort=name&limit=7", "minRequests=2&order=asc&format=csv"):
+        one, other = (
+            app_factory(ProjectStore(c)).test_client().get(f"/api/usage?{query}") for c in (projects, embedded)
+        )
+        assert one.data == other.data
+        assert one.headers.get("ETag") == other.headers.get("ETag")

@@ -1,0 +1,171 @@
+"""CSV, and answers that the client has already."""
+
+import csv
+import io
+from datetime import UTC, datetime
+
+import pytest
+
+from flask_usage_stats import ProjectStore
+
+HEADER = "_id,name,projectType,status,plan,totalRequest,createdAt,updatedAt\r\n"
+
+
+@pytest.fixture
+def client(any_projects, app_factory):
+    """Ask as ada."""
+    return app_factory(any_projects).test_client()
+
+
+class TestCsv:
+    def test_rows(self, any_projects, client):
+        """Rows are lines, the columns in the contract's order, null and missing empty."""
+        any_projects.insert_many(
+            [
+                {"_id": 1, "owner": "ada", "name": 'a "b", c\r\nd', "plan": None, "totalRequest": 5},
+                {
+                    "_id": 2,
+                    "owner": "ada",
+                    "name": "é",
+                    "totalRequest": 2.5,
+                    "updatedAt": datetime(2024, 3, 14, 10, 15),
+                },
+            ]
+        )
+        response = client.get("/api/usage?format=csv")
+        assert response.data.decode() == (
+            HEADER + '1,"a ""b"", c\r\nd",,,,5,,\r\n' + "2,é,,,,2.5,,2024-03-14T10:15:00.000Z\r\n"
+        )
+        assert response.content_type == "text/csv; charset=utf-8"
+        today = datetime.now(UTC)
+        assert response.headers["Content-Disposition"] == f'attachment; filename="usage-{today:%Y-%m-%d}.csv"'
+
+    @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
+    def test_formulas(self, any_projects, client, begin):
+        """Text that a spreadsheet would take for a formula gets a quote in front; numbers stay numbers."""
+        any_projects.insert_one({"_id": f"{begin}1", "owner": "ada", "name": f"{begin}1+1", "totalRequest": -5})
+        text = client.get("/api/usage?format=csv").data.decode()
+        _, row = csv.reader(io.StringIO(text, newline=""))
+        assert row == [f"'{begin}1", f"'{begin}1+1", "", "", "", "-5", "", ""]
+
+    def test_same_rows(self, any_projects, client):
+        """Filters, order and pages are those of JSON, and the next page is linked."""
+        any_projects.insert_many([{"_id": n, "owner": "ada", "plan": "pro" if n % 2 else "free"} for n in range(9)])
+        query = "/api/usage?plan=PRO&limit=2"
+        table, body = client.get(query + "&format=csv"), client.get(query)
+        ids = [row["_id"] for row in csv.DictReader(io.StringIO(table.text))]
+        assert ids == [str(row["_id"]) for row in body.json["projectStats"]]
+        assert body.json["nextCursor"] in table.headers["Link"]
+        assert "format=csv" in table.headers["Link"]
+
+    def test_groups(self, any_projects, client):
+        """With groups, the groups are the lines."""
+        any_projects.insert_many(
+            [
+                {"owner": "ada", "plan": "=pro", "status": "live", "totalRequest": 3},
+                {"owner": "ada", "status": "Live", "totalRequest": 1},
+            ]
+        )
+        response = client.get("/api/usage?format=csv&groupBy=status,plan&limit=1")
+        assert response.text == "status,plan,projects,totalRequests,share\r\nlive,'=pro,1,3,0.75\r\nlive,,1,1,0.25\r\n"
+        assert "Link" not in response.headers
+
+    def test_nothing(self, client):
+        """Without projects the header is all."""
+        assert client.get("/api/usage?format=csv").text == HEADER
+
+    def test_errors(self, client):
+        """Errors are JSON, whatever was asked for."""
+        response = client.get("/api/usage?format=csv&limit=x", headers={"Accept": "text/csv"})
+        assert response.status_code == 400
+        assert response.mimetype == "application/json"
+
+    @pytest.mark.parametrize(
+        ("accept", "mimetype"),
+        [
+            (None, "application/json"),
+            ("*/*", "application/json"),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),
+            ("application/json, text/csv", "application/json"),
+            ("application/json;q=0.5, text/csv;q=0.5", "application/json"),
+            ("text/csv", "text/csv"),
+            ("text/csv, application/json;q=0.9", "text/csv"),
+            ("text/*", "text/csv"),
+            ("text/csv;q=0.5, */*;q=0.9", "application/json"),
+            ("text/csv;q=0", "application/json"),
+            ("image/png", "application/json"),
+            ("nonsense", "application/json"),
+        ],
+    )
+    def test_accept(self, client, accept, mimetype):
+        """CSV is given where it is ranked strictly above JSON; there is no 406."""
+        headers = {} if accept is None else {"Accept": accept}
+        response = client.get("/api/usage", headers=headers)
+        assert (response.status_code, response.mimetype) == (200, mimetype)
+        assert response.headers["Vary"] == "Authorization, Accept"
+
+    def test_format_wins(self, client):
+        """The parameter wins over the header."""
+        assert client.get("/api/usage?format=json", headers={"Accept": "text/csv"}).mimetype == "application/json"
+        assert client.get("/api/usage?format=csv", headers={"Accept": "application/json"}).mimetype == "text/csv"
+
+
+class TestConditional:
+    def test_not_modified(self, any_projects, client):
+        """What the client has already is not sent again, by GET or HEAD, until it changes."""
+        any_projects.insert_one({"_id": 1, "owner": "ada", "totalRequest": 1})
+        first = client.get("/api/usage")
+        tag = first.headers["ETag"]
+        for method in ("GET", "HEAD"):
+            response = client.open("/api/usage", method=method, headers={"If-None-Match": tag})
+            assert (response.status_code, response.data) == (304, b"")
+            assert response.headers["ETag"] == tag
+            assert response.headers["Cache-Control"] == "private, no-cache"
+            assert response.headers["Vary"] == "Authorization, Accept"
+            assert "Content-Type" not in response.headers
+        any_projects.update_one({"_id": 1}, {"$inc": {"totalRequest": 1}})
+        changed = client.get("/api/usage", headers={"If-None-Match": tag})
+        assert changed.status_code == 200
+        assert changed.headers["ETag"] != tag
+
+    @pytest.mark.parametrize("wrap", ["{}", "W/{}", '"other", {}', "*"])
+    def test_forms(self, client, wrap):
+        """A tag counts among others, weak or strong, and so does the star."""
+        tag = client.get("/api/usage").headers["ETag"]
+        assert client.get("/api/usage", headers={"If-None-Match": wrap.format(tag)}).status_code == 304
+
+    @pytest.mark.parametrize("header", ['"other"', "", "nonsense", '"'])
+    def test_other_tags(self, client, header):
+        """Any other tag gets the answer."""
+        assert client.get("/api/usage", headers={"If-None-Match": header}).status_code == 200
+
+    def test_representations(self, any_projects, app_factory, client):
+        """The tag is that of the representation: of its form and its rows, not of caller or time."""
+        any_projects.insert_many([{"_id": 1, "owner": ["ada", "bob"]}, {"_id": 2, "owner": "ada", "plan": "x"}])
+        bob = app_factory(ProjectStore(any_projects), "bob").test_client()
+        tags = {
+            query: client.get(f"/api/usage?{query}").headers["ETag"]
+            for query in ("", "format=csv", "plan=x", "limit=1", "groupBy=plan", "minRequests=1")
+        }
+        assert len(set(tags.values())) == len(tags)
+        assert bob.get("/api/usage?_=1").headers["ETag"] == bob.get("/api/usage").headers["ETag"]
+        assert (
+            client.get("/api/usage?limit=1000&minRequests=1").headers["ETag"]
+            == (bob.get("/api/usage?limit=1000&minRequests=1").headers["ETag"])
+        )
+
+    @pytest.mark.parametrize("header", [{"If-Match": '"other"'}, {"Range": "bytes=0-3"}, {"If-Range": '"x"'}])
+    def test_ignored(self, client, header):
+        """Other conditions and ranges are ignored."""
+        response = client.get("/api/usage", headers=header)
+        assert response.status_code == 200
+        assert response.json["success"] is True
+
+    def test_ignored_with_a_match(self, client):
+        """If-Match does not turn a 304 into anything else."""
+        tag = client.get("/api/usage").headers["ETag"]
+        assert client.get("/api/usage", headers={"If-None-Match": tag, "If-Match": '"x"'}).status_code == 304
+
+    def test_errors_have_none(self, client):
+        """An error has no tag."""
+        assert "ETag" not in client.get("/api/usage?limit=x").headers
