@@ -109,6 +109,7 @@ class TestJwt:
             lambda _: forged(sub=""),
             lambda _: forged(sub="\ud800"),
             lambda _: forged(sub="a" * 1025),
+            lambda _: forged(sub="ada\r\n"),
             lambda app: token(app) + " " + token(app),
         ],
     )

@@ -26,6 +26,7 @@
     app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity))
 """
 
+import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -49,6 +50,7 @@ __all__ = ["Authenticate", "identity", "jwt_identity"]
 Authenticate: TypeAlias = Callable[[], Owner | None]
 
 _LONGEST_TEXT: Final = 1024  # bytes of UTF-8
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def identity(value: object) -> Owner | None:
@@ -91,7 +93,8 @@ def jwt_identity() -> Owner | None:
     log files, one in a cookie invites cross-site requests. Expiry, audience, blocklist, key and claims
     callbacks are the host's.
 
-    :returns: the identity; ``None`` where there is no usable access token, or its identity is unusable.
+    :returns: the identity; ``None`` where there is no usable access token, or its identity is unusable,
+        such as text with control characters.
     :raises MisuseError: the application has no ``JWTManager``.
     :raises Exception: whatever a callback of the host raises.
 
@@ -107,6 +110,7 @@ def jwt_identity() -> Owner | None:
         return None
     try:
         verify_jwt_in_request(locations=["headers"])
-        return identity(get_jwt_identity())
+        owner = identity(get_jwt_identity())
     except (JWTExtendedException, PyJWTError, IdentityError):
         return None
+    return None if isinstance(owner, str) and _CONTROL.search(owner) else owner
