@@ -16,10 +16,11 @@ from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Time
 from bson.binary import JAVA_LEGACY
 from bson.codec_options import CodecOptions
 from bson.datetime_ms import DatetimeMS
+from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient, MongoClient, monitoring
 
-from flask_usage_stats import MisuseError, ProjectStore, StoreError
+from flask_usage_stats import MisuseError, ProjectStore, StoreError, salvage
 
 NOON = datetime(2024, 3, 14, 12, tzinfo=UTC)
 WIDE_7 = "\N{FULLWIDTH DIGIT SEVEN}"
@@ -306,6 +307,35 @@ class TestDamaged:
         projects.aggregate([{"$project": {"owner": 1, "plan": {"name": "$plan"}}}, {"$out": "projects"}])
         (project,) = ProjectStore(projects, fields={"plan": "plan.name"}).projects_of("ada")
         assert type(project["plan"]).__name__ == "Unreadable"
+
+    DOCUMENT = encode({"_id": 1, "name": "blog", "when": NOON, "in": {"a": [1]}, "like": re.compile("x")})
+
+    @pytest.mark.parametrize(
+        "batch",
+        [
+            b"\0",
+            b"\5\0\0",
+            pack("<i", 0),
+            pack("<i", 4),
+            DOCUMENT[:-1],
+            DOCUMENT[:-1] + b"\1",
+            DOCUMENT + b"\0",
+            DOCUMENT.replace(b"blog\0", b"blogs"),
+            DOCUMENT.replace(b"\2name", b"\x20name"),
+            DOCUMENT.replace(b"\5\0\0\0blog", b"\4\0\0\0blog"),
+            DOCUMENT.replace(b"\5\0\0\0blog", b"\xff\xff\xff\xffblog"),
+            DOCUMENT.replace(b"\x0blike", b"\2like"),
+            DOCUMENT.replace(b"like\0x\0u\0\0", b"like.x.u.\0"),
+            DOCUMENT.replace(b"like\0x\0u\0\0", b"like\0x.u.\0"),
+        ],
+        ids=range(14),
+    )
+    def test_damaged_structure(self, batch):
+        """Where more than single values is damaged, nothing is made up: it is an error."""
+        good = {"_id": 1, "name": "blog"}
+        assert list(salvage.documents(encode(good), CodecOptions())) == [good]
+        with pytest.raises(BSONError):
+            list(salvage.documents(encode(good) + batch, CodecOptions()))
 
     def test_client_that_encrypts(self, projects, monkeypatch):
         """A client that cannot read undecoded batches fails with the reason."""

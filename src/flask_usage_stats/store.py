@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, TypeGuard
 import pymongo
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.errors import BSONError
+from bson.errors import BSONError, InvalidBSON
 from pymongo.collation import Collation
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
@@ -111,7 +111,7 @@ class ProjectStore:
                 if len(batch) == _BATCH:
                     handed_out.extend(map(_IDENTITY, batch))
                 batch.clear()  # gone before the next is read
-        except _DamagedError:
+        except InvalidBSON:
             yield from self._query.named(_salvaged(collection, question, handed_out, deadline))
 
     def ensure_indexes(self) -> str:
@@ -143,9 +143,9 @@ class ProjectStore:
                     f"an index on {path!r} stands in the way and does not serve (it is hidden, partial, sparse or"
                     " collated): drop or unhide it, or make a full one by hand"
                 ) from error
-            raise _failure(StoreError, "the index could not be made", error) from error
+            raise _failure("the index could not be made", error) from error
         except _READ_ERRORS as error:
-            raise _failure(StoreError, "the index could not be made", error) from error
+            raise _failure("the index could not be made", error) from error
 
     def _collection(self) -> Collection[Any]:
         if _is_collection(self._projects):
@@ -153,12 +153,12 @@ class ProjectStore:
         return _checked_collection(self._projects())
 
 
-class _DamagedError(StoreError):
-    """A reply holds what the driver's decoder refuses."""
-
-
 def _in_time(cursor: Cursor[Any], count: int, deadline: float) -> Iterator[list[Any]]:
-    """Take what a cursor has, *count* at a time. The driver's limit is closed before each yield: it would leak."""
+    """Take what a cursor has, *count* at a time. The driver's limit is closed before each yield: it would leak.
+
+    :raises InvalidBSON: a reply holds what the driver's decoder refuses.
+    :raises StoreError: the rest could not be read.
+    """
     # A fifth faster than by iteration; mongomock has only that.
     take = getattr(cursor, "to_list", lambda count: list(islice(cursor, count)))
     try:
@@ -169,10 +169,10 @@ def _in_time(cursor: Cursor[Any], count: int, deadline: float) -> Iterator[list[
             try:
                 with pymongo.timeout(remaining):
                     taken = take(count)
-            except BSONError as error:
-                raise _failure(_DamagedError, "the projects could not be read", error) from error
+            except InvalidBSON:  # it may be single values
+                raise
             except _READ_ERRORS as error:
-                raise _failure(StoreError, "the projects could not be read", error) from error
+                raise _failure("the projects could not be read", error) from error
             last = len(taken) < count
             yield taken
             if last:
@@ -190,23 +190,23 @@ def _salvaged(
     known = set(map(repr, handed_out))
     try:
         cursor = collection.find_raw_batches(**question, batch_size=_BATCH)
-    except PyMongoError as error:  # a client that encrypts cannot
-        raise _failure(StoreError, "the projects could not be read", error) from error
-    for batches in _in_time(cursor, 1, deadline):
-        for batch in batches:
-            for document in salvage.documents(batch, collection.codec_options):
-                if repr(_IDENTITY(document)) not in known:
-                    yield document
+        for batches in _in_time(cursor, 1, deadline):
+            for batch in batches:
+                for document in salvage.documents(batch, collection.codec_options):
+                    if repr(_IDENTITY(document)) not in known:
+                        yield document
+    except (PyMongoError, InvalidBSON) as error:  # a client that encrypts; a reply that is damaged beyond its values
+        raise _failure("the projects could not be read", error) from error
 
 
-def _failure(kind: type[StoreError], what: str, error: Exception) -> StoreError:
+def _failure(what: str, error: Exception) -> StoreError:
     """Say what failed, with the driver's own words only where they cannot quote a document."""
     detail = ""
     if isinstance(error, OperationFailure):
         detail = f" {error.code} {(error.details or {}).get('codeName', '')}".rstrip()
     elif isinstance(error, ConnectionFailure | InvalidOperation):
         detail = f": {brief(str(error), 300)}"
-    return kind(f"{what}: {type(error).__name__}{detail}")
+    return StoreError(f"{what}: {type(error).__name__}{detail}")
 
 
 def _readable(collection: Collection[Any]) -> Collection[Document]:
