@@ -1,0 +1,142 @@
+"""A network between the client and its server, in which replies can be spoilt."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Awaitable, Callable
+
+HEADER = 16  # bytes: length, request, response to, opcode
+_OP_MSG = 2013
+_NAME = HEADER + 4 + 1 + 4 + 1  # behind flags, kind of section, length of document, type of value
+
+
+class Line:
+    """The way back to one client, for one reply."""
+
+    def __init__(self, client: asyncio.StreamWriter) -> None:
+        self._client = client
+
+    async def send(self, content: bytes) -> None:
+        self._client.write(content)
+        await self._client.drain()
+
+    def end(self) -> None:
+        """Close the connection in good order."""
+        self._client.close()
+
+    def reset(self) -> None:
+        """Close the connection as a machine that lost its memory does."""
+        self._client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._client.transport.abort()
+
+
+Fault = Callable[[bytes, Line], Awaitable[None]]
+
+
+class Proxy:
+    """Stands before a server on a port of its own and hands every message on, but for the fault that is set."""
+
+    def __init__(self, server_port: int) -> None:
+        self._server_port = server_port
+        self._fault: Fault | None = None
+        self._commands: tuple[str, ...] = ()
+        self._left = 0.0
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+        self._thread.start()
+        self.port = 0
+        self._run(self._listen())
+        self.uri = f"mongodb://127.0.0.1:{self.port}"
+        #: How many replies the fault spoilt.
+        self.spoilt = 0
+
+    def spoil(
+        self, fault: Fault, *, commands: tuple[str, ...] = ("find", "getMore"), times: float = float("inf")
+    ) -> None:
+        """Deliver the next replies to some commands through a fault instead."""
+        self._fault, self._commands, self._left, self.spoilt = fault, commands, times, 0
+
+    def mend(self) -> None:
+        """Take every fault away."""
+        self._fault = None
+        self._loop.call_soon_threadsafe(self._open.set)
+        self._run(self._listen())
+
+    def swallow(self) -> None:
+        """Hold every byte back, as a network does that loses them; they arrive once it is mended."""
+        self._loop.call_soon_threadsafe(self._open.clear)
+
+    def refuse(self) -> None:
+        """Cut every connection and take no new one."""
+        self._run(self._refuse())
+
+    def close(self) -> None:
+        self._run(self._refuse())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, work: Awaitable[None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)  # type: ignore[arg-type]
+
+    async def _listen(self) -> None:
+        if self.port and self._listener.is_serving():
+            return
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def _refuse(self) -> None:
+        self._listener.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        await asyncio.sleep(0.05)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
+            self._writers |= {writer, server_writer}
+            asked: set[int] = set()
+            ways = [
+                asyncio.ensure_future(self._there(reader, server_writer, asked)),
+                asyncio.ensure_future(self._back(server_reader, writer, asked)),
+            ]
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            server_writer.close()
+            self._writers -= {writer, server_writer}
+        writer.close()
+
+    async def _message(self, reader: asyncio.StreamReader) -> bytes:
+        head = await reader.readexactly(HEADER)
+        body = await reader.readexactly(int.from_bytes(head[:4], "little") - HEADER)
+        await self._open.wait()
+        return head + body
+
+    async def _there(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter, asked: set[int]) -> None:
+        while True:
+            message = await self._message(reader)
+            _, request, _, opcode = struct.unpack("<iiii", message[:HEADER])
+            if opcode == _OP_MSG and message[_NAME : message.index(b"\0", _NAME)].decode() in self._commands:
+                asked.add(request)
+            server.write(message)
+            await server.drain()
+
+    async def _back(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter, asked: set[int]) -> None:
+        while True:
+            message = await self._message(reader)
+            (answered,) = struct.unpack("<i", message[8:12])
+            if answered in asked and self._fault is not None and self._left > 0:
+                self._left -= 1
+                self.spoilt += 1
+                await self._fault(message, Line(client))
+            else:
+                client.write(message)
+                await client.drain()
+            asked.discard(answered)
