@@ -468,7 +468,7 @@ def test_leaves_no_trace_in_a_full_host(mongodb_uri, projects, blueprint):
 
 
 def shown(value):
-    """Copy what a host holds as text, so that a change inside it is seen; what Flask keeps for each blueprint is ours."""
+    """Copy what a host holds as text, so that a change inside is seen; what Flask keeps for each blueprint is ours."""
     if isinstance(value, dict):
         content = {repr(key): shown(one) for key, one in value.items() if key != "usage_stats"}
         return {key: one for key, one in content.items() if one not in ({}, [])}

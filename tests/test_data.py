@@ -1,0 +1,253 @@
+"""Odd and damaged documents: the answer is strict JSON, and every good row is there."""
+
+import json
+from datetime import datetime
+from struct import pack
+from uuid import UUID
+
+import pytest
+from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp, encode
+from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
+
+from flask_usage_stats.schemas import UsageSchema
+
+FIELDS = ["name", "projectType", "status", "plan", "totalRequest", "createdAt", "updatedAt"]
+ID = ObjectId("507f1f77bcf86cd799439011")
+
+
+def nested(depth):
+    return {"n": nested(depth - 1)} if depth else 1
+
+
+def text(content):
+    return pack("<i", len(content) + 1) + content + b"\0"
+
+
+def binary(subtype, content):
+    return pack("<iB", len(content), subtype) + content
+
+
+#: A type and what stands behind the name: what drivers do not write, but servers keep.
+ELEMENTS = {
+    "text that is no UTF-8": (0x02, text(b"A\xff\xfe")),
+    "text of half a surrogate pair": (0x02, text(b"\xed\xa0\x80")),
+    "overlong NUL": (0x02, text(b"\xc0\x80")),
+    "undefined": (0x06, b""),
+    "symbol": (0x0E, text(b"symbol")),
+    "symbol that is no UTF-8": (0x0E, text(b"\xff")),
+    "pointer": (0x0C, text(b"plans") + bytes(12)),
+    "code that is no UTF-8": (0x0D, text(b"\xff")),
+    "pattern that is no UTF-8": (0x0B, b"\xff\0i\0"),
+    "pattern with odd options": (0x0B, b"x\0qz\0"),
+    "binary of the old kind with a wrong length": (0x05, binary(2, pack("<i", 99) + b"oops")),
+    "binary of the old kind without a length": (0x05, binary(2, b"")),
+    "old UUID of a wrong length": (0x05, binary(3, b"short")),
+    "UUID of a wrong length": (0x05, binary(4, b"short")),
+    "empty UUID": (0x05, binary(4, b"")),
+    "vector without a head": (0x05, binary(9, b"")),
+    "binary of a user's kind": (0x05, binary(0xFF, b"x")),
+    "document with keys that are no UTF-8": (0x03, pack("<i", 9) + b"\x0a\xff\xfe\0\0"),
+    "array with odd keys": (0x04, pack("<i", 8) + b"\x0ax\0\0"),
+    "first date": (0x09, pack("<q", -(2**63))),
+    "last date": (0x09, pack("<q", 2**63 - 1)),
+    "odd double": (0x01, b"\1\0\0\0\0\0\xf8\x7f"),
+    "smallest double": (0x01, b"\1\0\0\0\0\0\0\0"),
+    "odd decimal": (0x13, b"\xff" * 16),
+    "reference with a number for a collection": (0x03, encode({"$ref": 5, "$id": 1})),
+    "reference with too much": (0x03, encode({"$ref": "x", "$id": 1, "$db": 7, "x": 1})),
+}
+VALUES = {
+    "double": 1.5,
+    "whole double": 3.0,
+    "text": "text",
+    "empty text": "",
+    "text with NUL": "a\0b",
+    "document": {"secret": 1},
+    "empty document": {},
+    "array": ["secret", 1],
+    "binary": b"secret",
+    "UUID": Binary.from_uuid(UUID(int=7)),
+    "ObjectId": ID,
+    "true": True,
+    "false": False,
+    "date": datetime(2024, 1, 2),
+    "date before year 1": DatetimeMS(-62_135_596_800_001),
+    "date after year 9999": DatetimeMS(253_402_300_800_000),
+    "date past JavaScript's": DatetimeMS(8_640_000_000_000_001),
+    "null": None,
+    "pattern": Regex("x", "i"),
+    "code": Code("x"),
+    "code with scope": Code("x", {"secret": 1}),
+    "int32": 5,
+    "int64": Int64(2**63 - 1),
+    "timestamp": Timestamp(5, 1),
+    "decimal": Decimal128("1.5"),
+    "decimal NaN": Decimal128("NaN"),
+    "decimal beyond a double": Decimal128("1E+6144"),
+    "infinity": float("-inf"),
+    "NaN": float("nan"),
+    "smallest key": MinKey(),
+    "largest key": MaxKey(),
+    "reference": DBRef("plans", ID, "other"),
+    "deeply nested": nested(90),
+    "long text": "x" * 100_000,
+}
+NO_IDS = {
+    "array",
+    "pattern",
+    "undefined",
+    "pattern that is no UTF-8",
+    "pattern with odd options",
+    "array with odd keys",
+    "reference with a number for a collection",
+    "reference with too much",
+}
+
+
+def element(name, value):
+    """Write a field, of a value or of a type and its bytes."""
+    if isinstance(value, tuple):
+        return bytes([value[0]]) + name.encode() + b"\0" + value[1]
+    return encode({name: value})[4:-1]
+
+
+def document(*elements):
+    content = b"".join(elements)
+    return RawBSONDocument(pack("<i", len(content) + 5) + content + b"\0")
+
+
+def strict(response):
+    """Read an answer as strict JSON that fits the contract."""
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    def once(pairs):
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    assert response.status_code == 200
+    body = json.loads(response.data.decode(), parse_constant=refuse, object_pairs_hook=once)
+    assert UsageSchema().validate(body) == {}
+    return body
+
+
+ALL = pytest.mark.parametrize("value", [*VALUES.values(), *ELEMENTS.values()], ids=[*VALUES, *ELEMENTS])
+OWNER = element("owner", "ada")
+
+
+class TestEveryType:
+    @ALL
+    def test_alone(self, projects, ask, value):
+        """Any value in any field is shown, changed or null, in a row that is there."""
+        for field in FIELDS:
+            projects.delete_many({})
+            projects.insert_one(document(element("_id", 1), OWNER, element(field, value)))
+            (row,) = strict(ask(projects))["projectStats"]
+            assert set(row) == {"_id", field, "totalRequest"}
+            assert "secret" not in json.dumps(row)
+
+    @ALL
+    def test_everywhere(self, projects, ask, value, caplog):
+        """A document that holds the value in every field takes no good row down, and is logged without it."""
+        odd = document(element("_id", -1), OWNER, *(element(field, value) for field in FIELDS))
+        good = [{"_id": index, "owner": "ada", "name": "good", "totalRequest": index + 1} for index in range(1000)]
+        projects.insert_many([*good[:500], odd, *good[500:]])
+        rows = {row["_id"]: row for row in strict(ask(projects))["projectStats"]}
+        odd_row = rows.pop(-1)
+        assert set(odd_row) == {"_id", *FIELDS}
+        assert rows == {row["_id"]: {name: row[name] for name in ("_id", "name", "totalRequest")} for row in good}
+        assert len(caplog.records) <= 1
+        assert "secret" not in caplog.text
+
+    @pytest.mark.parametrize(
+        "value",
+        [value for name, value in (VALUES | ELEMENTS).items() if name not in NO_IDS],
+        ids=[name for name in VALUES | ELEMENTS if name not in NO_IDS],
+    )
+    def test_identity(self, projects, ask, value):
+        """Any value as identity is text, an integer or null, alone and among good documents."""
+        projects.insert_one(document(element("_id", value), OWNER))
+        (row,) = strict(ask(projects))["projectStats"]
+        assert isinstance(row["_id"], str | int | None)
+        good = [{"_id": f"good {index}", "owner": "ada"} for index in range(1000)]
+        projects.insert_many(good)
+        rows = strict(ask(projects))["projectStats"]
+        assert len(rows) == 1001
+        assert {row["_id"] for row in rows} >= {row["_id"] for row in good}
+
+    @ALL
+    def test_owner(self, projects, ask, value):
+        """Any value as owner is nobody's, or in an array beside the caller theirs."""
+        owners = element("0", "ada") + element("1", value)
+        array = pack("<i", len(owners) + 5) + owners + b"\0"
+        projects.insert_many([document(element("_id", 1), element("owner", value)), {"_id": 2, "owner": "ada"}])
+        projects.insert_one(document(element("_id", 3), element("owner", (0x04, array))))
+        assert [row["_id"] for row in strict(ask(projects))["projectStats"]] == [2, 3]
+
+
+class TestShapes:
+    def test_everything_at_once(self, projects, ask, caplog):
+        """All odd documents together cost none of the good rows, and one line of the log."""
+        odd = [
+            document(element("_id", -index), OWNER, *(element(field, value) for field in FIELDS))
+            for index, value in enumerate([*VALUES.values(), *ELEMENTS.values()], 1)
+        ]
+        good = [{"_id": index, "owner": "ada"} for index in range(1000)]
+        projects.insert_many([*odd, *good])
+        rows = strict(ask(projects))["projectStats"]
+        assert sorted(row["_id"] for row in rows) == list(range(-len(odd), 0)) + list(range(1000))
+        assert len(caplog.records) == 1
+
+    def test_duplicate_fields(self, projects, ask):
+        """A field that stands twice in a document is shown once."""
+        projects.insert_one(document(element("_id", 1), OWNER, *[element("name", one) for one in ("first", "second")]))
+        projects.insert_one({"_id": 2, "owner": "ada"})
+        rows = strict(ask(projects))["projectStats"]
+        assert [row["_id"] for row in rows] == [1, 2]
+        assert rows[0]["name"] in ("first", "second")
+
+    def test_odd_keys(self, projects, ask):
+        """Keys that are no UTF-8, empty, dotted or like operators stand in nobody's way."""
+        odd = [b"\x0a\xff\xfe\0", b"\x0a\0", element("a.b", 1), element("$set", 1), element("name ", "x")]
+        projects.insert_one(document(element("_id", 1), OWNER, element("name", "blog"), *odd))
+        assert strict(ask(projects))["projectStats"] == [{"_id": 1, "name": "blog", "totalRequest": 0}]
+
+    def test_owners_by_the_thousand(self, projects, ask):
+        """An array of many owners counts for each of them."""
+        projects.insert_one({"_id": 1, "owner": [f"user {index}" for index in range(50_000)] + ["ada"]})
+        assert len(strict(ask(projects))["projectStats"]) == 1
+        assert len(strict(ask(projects, "user 7"))["projectStats"]) == 1
+        assert strict(ask(projects, "user"))["projectStats"] == []
+
+    def test_nested_owners(self, projects, ask):
+        """An owner inside an array inside an array, or a document, is not the document's owner."""
+        projects.insert_many([{"owner": [["ada"]]}, {"owner": {"ada": "ada"}}, {"owner": [{"owner": "ada"}]}])
+        assert strict(ask(projects))["projectStats"] == []
+
+    def test_empty_and_missing(self, database, ask):
+        """A missing collection, an empty one and an empty view are an empty list."""
+        database.create_collection("empty")
+        database.create_collection("view", viewOn="empty", pipeline=[])
+        for name in ("missing", "empty", "view"):
+            assert strict(ask(database[name])) == {"success": True, "totalRequests": 0, "projectStats": []}
+
+    def test_kinds_of_collections(self, database, ask):
+        """Views and capped collections are read like any other."""
+        database.create_collection("capped", capped=True, size=2**16)
+        database.capped.insert_one({"_id": 1, "owner": "ada"})
+        database.create_collection("view", viewOn="capped", pipeline=[{"$set": {"name": "seen"}}])
+        assert strict(ask(database.capped))["projectStats"] == [{"_id": 1, "totalRequest": 0}]
+        assert strict(ask(database.view))["projectStats"] == [{"_id": 1, "name": "seen", "totalRequest": 0}]
+
+    def test_change_between_requests(self, projects, ask):
+        """Each request sees what is stored then: nothing is kept from the one before."""
+        projects.insert_one({"_id": 1, "owner": "ada", "totalRequest": 1})
+        assert strict(ask(projects))["totalRequests"] == 1
+        projects.update_one({"_id": 1}, {"$inc": {"totalRequest": 1}, "$set": {"name": "new"}})
+        assert strict(ask(projects))["projectStats"] == [{"_id": 1, "name": "new", "totalRequest": 2}]
+        projects.update_one({"_id": 1}, {"$set": {"status": "deleted"}})
+        assert strict(ask(projects))["projectStats"] == []
+        projects.drop()
+        assert strict(ask(projects))["projectStats"] == []
