@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import threading
 import time
@@ -125,6 +126,7 @@ class Trial:
 
     def __init__(self):
         self.answers = []
+        self.bound = 0.0
         self._hosts = []
         self._threads = set(threading.enumerate())
 
@@ -135,11 +137,11 @@ class Trial:
 
     def healthy(self, host):
         """Ask without a fault: the answer is whole, at the first try."""
-        self._judge(host, host.get(), {200}, host.timeout)
+        self._judge(host, host.get(patient=True), {200}, host.patience)
 
     def serving(self, host):
-        """Ask under a fault that costs no answer."""
-        self.judge(host, host.get(), {200})
+        """Ask under a fault that costs no answer, also of a machine that is busy with other tests."""
+        self.judge(host, host.get(patient=True), {200}, host.patience)
 
     def failing(self, host, within=None):
         """Ask under a fault that makes an answer impossible."""
@@ -151,12 +153,14 @@ class Trial:
 
     def judge(self, host, answer, statuses, within=None):
         """Count an answer under a fault, which is whole or the error, and in time."""
-        self._judge(host, answer, statuses, host.timeout if within is None else within)
+        timeout = host.timeout if within is None else within
+        self._judge(host, answer, statuses, timeout)
+        self.bound = max(self.bound, timeout + GRACE)
         self.answers.append(answer)
 
     def _judge(self, host, answer, statuses, timeout):
         assert answer.status in statuses, answer.body[:200]
-        assert answer.body == (_whole(host.owner) if answer.status == 200 else _FAILED)
+        assert answer.body == (host.whole or _whole(host.owner) if answer.status == 200 else _FAILED)
         assert answer.seconds < timeout + GRACE
 
     def nothing_left(self):
@@ -200,7 +204,7 @@ def trial(request, caplog):
 
 def _logged_once(running, caplog):
     """See that each error was logged once, and no more."""
-    errors = [record for record in caplog.get_records("call") if record.name == "flask_usage_stats"]
+    errors = [record for record in caplog.get_records("call") if record.levelno == logging.ERROR]
     assert len(errors) == Counter(answer.status for answer in running.answers)[500]
 
 
@@ -214,6 +218,8 @@ def _write_down(node, running):
             "what": what,
             "promise": promise,
             "answers": len(running.answers),
+            "errors": sum(answer.status == 500 for answer in running.answers),
+            "bound": running.bound,
             "longest": max(answer.seconds for answer in running.answers),
         }
         with Path(RESULTS).open("a") as file:

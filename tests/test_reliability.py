@@ -1,0 +1,17 @@
+"""The page on reliability is that of the fault tests."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_same_tests():
+    """The page names exactly the fault tests that there are, so that neither is changed without the other."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests/faults"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    collected = set(re.findall(r"^tests/faults/\w+\.py::(\w+)", listed, re.MULTILINE))
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(test_\w+)` \|$", page, re.MULTILINE)) == collected
