@@ -73,10 +73,10 @@ class Proxy:
 
     def refuse(self) -> None:
         """Cut every connection and take no new one."""
-        self._run(self._refuse())
+        self._run(self.refuse_now())
 
     def close(self) -> None:
-        self._run(self._refuse())
+        self._run(self.refuse_now())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -90,7 +90,8 @@ class Proxy:
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._listener.sockets[0].getsockname()[1]
 
-    async def _refuse(self) -> None:
+    async def refuse_now(self) -> None:
+        """Do the same from inside a fault."""
         self._listener.close()
         for writer in list(self._writers):
             writer.transport.abort()

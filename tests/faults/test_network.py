@@ -15,7 +15,7 @@ def injects(what, promise):
 
 
 @injects("every connection is cut, and new ones are refused", "the error, then whole answers")
-def test_refused(trial, proxy):
+def test_unreachable(trial, proxy):
     """A server that cannot be reached costs answers only until it can."""
     host = trial.host(proxy.uri)
     trial.healthy(host)
@@ -35,6 +35,36 @@ def test_black_hole(trial, proxy, connected):
         trial.healthy(host)
     proxy.swallow()
     trial.failing(host)
+    trial.failing(host)
+    proxy.mend()
+    trial.healthy(host)
+
+
+@injects("no byte arrives any more from the second batch on", "the error, then whole answers")
+def test_black_hole_between_batches(trial, proxy):
+    """A network that falls silent half way is the error in time, giving the cursor up included."""
+
+    async def swallow(reply, line):
+        proxy.swallow()
+
+    host = trial.host(proxy.uri)
+    trial.healthy(host)
+    proxy.spoil(swallow, commands=("getMore",))
+    trial.failing(host)
+    proxy.mend()
+    trial.healthy(host)
+
+
+@injects("every connection is cut and new ones are refused from the second batch on", "the error, then whole answers")
+def test_unreachable_between_batches(trial, proxy):
+    """A server that cannot be reached any more half way is the error in time, giving the cursor up included."""
+
+    async def refuse(reply, line):
+        await proxy.refuse_now()
+
+    host = trial.host(proxy.uri)
+    trial.healthy(host)
+    proxy.spoil(refuse, commands=("getMore",))
     trial.failing(host)
     proxy.mend()
     trial.healthy(host)
