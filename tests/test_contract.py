@@ -609,7 +609,20 @@ class TestIdentity:
 
     @pytest.mark.parametrize(
         "value",
-        [True, 1.5, b"ada", ["ada"], {"$ne": None}, ("a",), re.compile("."), Regex("."), object(), 2**63, -(2**63) - 1]
+        [
+            True,
+            1.5,
+            math.nan,
+            b"ada",
+            ["ada"],
+            {"$ne": None},
+            ("a",),
+            re.compile("."),
+            Regex("."),
+            object(),
+            2**63,
+            -(2**63) - 1,
+        ]
         + ["\ud800", "a" * 1025, "é" * 513],
         ids=repr,
     )
