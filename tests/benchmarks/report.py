@@ -33,6 +33,7 @@ def machine(client) -> dict[str, str]:
         "memory": f"{int(memory) / 2**20:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "database": f"MongoDB {client.server_info()['version']}, on the same machine",
+        "load": f"{os.getloadavg()[1]:.1f} in the five minutes before, which is other jobs'",
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
     }
 
@@ -146,8 +147,9 @@ def _draw_ratios(axis, in_process: dict[int, Any]) -> None:
     axis.set_yticks(ticks, list(map(str, ticks)))
     axis.minorticks_off()
     axis.set_xticks(list(map(int, in_process)), [f"{int(size):,}" for size in in_process])
+    axis.set_ylim(0.9, 50)  # room for the legend
     axis.grid(axis="y", color="#dddddd")
-    axis.legend(frameon=False, fontsize=9)
+    axis.legend(frameon=False, fontsize=9, ncols=3, loc="upper left")
 
 
 def _draw_rates(axis, http: dict[int, Any]) -> None:
