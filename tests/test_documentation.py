@@ -1,6 +1,7 @@
 """Every snippet of the documentation and the docstrings runs, and shows what is shown."""
 
 import json
+import logging
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -106,7 +107,7 @@ def names(local_mongodb, monkeypatch):
     monkeypatch.setenv("JWT_SECRET_KEY", KEY)
     db = MongoClient("mongodb://localhost:27017").platform
     store = ProjectStore(db.projects)
-    return {
+    yield {
         "db": db,
         "store": store,
         "app": host(store),
@@ -118,6 +119,7 @@ def names(local_mongodb, monkeypatch):
         "jwt_identity": jwt_identity,
         "mount": lambda authenticate: host(store, authenticate).test_client(),
     }
+    logging.getLogger("flask_usage_stats").setLevel(logging.NOTSET)  # a page sets it
 
 
 @pytest.fixture

@@ -251,6 +251,16 @@ def test_answer(app_factory):
     )
 
 
+@pytest.mark.parametrize("query", ["\xff", "\xff=\xff&limit=1", "a=%ff&limit=1"])
+def test_bytes_that_are_no_text(app_factory, query):
+    """A query string may hold any bytes; where they are not ours they change nothing."""
+    projects = mongomock.MongoClient().platform.projects
+    projects.insert_many([{"owner": "ada"}, {"owner": "ada"}])
+    response = app_factory(projects).test_client().get("/api/usage", environ_overrides={"QUERY_STRING": query})
+    assert response.status_code == 200
+    assert ("Link" in response.headers) == ("limit" in query)
+
+
 def test_no_answer_to_strangers(app_factory):
     """Who is not signed in learns nothing about parameters."""
     client = app_factory(mongomock.MongoClient().platform.projects, None).test_client()

@@ -86,11 +86,18 @@ def expected(rows, asked):
     having = sorted((row for row in rows if key(row) is not None), key=key, reverse=descending)
     rows = having + [row for row in rows if key(row) is None]
     exact = sum((Fraction(row["totalRequest"]) for row in rows), Fraction())
-    total = exact.numerator if exact.denominator == 1 else float(exact)
+    total = number(exact)
     answer = {"success": True, "totalRequests": total, "projectStats": rows}
     if "groupBy" in given_:
         answer["groups"] = groups(rows, given_["groupBy"].split(","), exact)
     return answer
+
+
+def number(exact):
+    """Write an exact sum: whole as it is, or where its nearest double is whole."""
+    if exact.denominator == 1:
+        return exact.numerator
+    return int(float(exact)) if float(exact).is_integer() else float(exact)
 
 
 def groups(rows, names, total):
@@ -103,7 +110,7 @@ def groups(rows, names, total):
         {
             **dict(zip(names, texts, strict=True)),
             "projects": len(counts),
-            "totalRequests": int(sum(counts)) if sum(counts).denominator == 1 else float(sum(counts)),
+            "totalRequests": number(sum(counts)),
             "share": float(round(sum(counts) / total, 4)) if total > 0 else None,
         }
         for texts, counts in ranked

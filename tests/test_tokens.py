@@ -279,7 +279,8 @@ json_values = st.recursive(
 def accepts(header):
     """Tell whether flask-jwt-extended would find exactly the good token in a header."""
     fields = [field.split() for field in header.split(",")]
-    return [field for field in fields if field[:1] == ["Bearer"]] == [["Bearer", GOOD]]
+    candidates = [field for field in fields if field[:1] == ["Bearer"]]
+    return [[part.rstrip("=") for part in field] for field in candidates] == [["Bearer", GOOD]]  # padding is no change
 
 
 class TestAnything:
@@ -354,9 +355,13 @@ class TestOthersProjects:
         if response.status_code == 401:
             assert not subject.isprintable()
             return
+        if response.status_code == 400:
+            assert {"limit", "status"} & query.keys()
+            return
         assert UsageSchema().validate(response.json) == {}
         shown = {row["_id"] for row in response.json["projectStats"]}
-        assert shown == {index for index, owner in enumerate(OWNERS) if owns(owner, subject, owner_type)}
+        owned = {index for index, owner in enumerate(OWNERS) if owns(owner, subject, owner_type)}
+        assert shown == (set() if "status" in query else owned)
 
 
 def owns(owner, subject, owner_type):

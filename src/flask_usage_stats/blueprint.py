@@ -17,7 +17,7 @@ from .errors import MisuseError, ParametersError, brief, is_async
 from .fields import ERRORS, MESSAGE, SUCCESS
 from .protocols import Owner, UsageStore
 from .report import rank
-from .representation import represent, row_writer, wants_csv
+from .representation import arguments_of, represent, row_writer, wants_csv
 from .schemas import question_of
 from .values import text_of
 
@@ -73,7 +73,7 @@ def create_usage_blueprint(
             if owner is None:
                 return _unauthenticated()
             try:
-                question, form = question_of(request.args.to_dict(flat=False), owner)
+                question, form = question_of(arguments_of(request), owner)
             except ParametersError as error:
                 return _error(400, str(error), error.errors)
             as_csv = wants_csv(request, form)

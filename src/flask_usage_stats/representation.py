@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 from flask import Request, Response
 
@@ -17,6 +17,11 @@ from .rows import Row
 from .tables import encode_line, encode_lines
 
 _COLUMNS: Final = tuple(name for name, _ in FIELDS)
+
+
+def arguments_of(request: Request) -> dict[str, list[str]]:
+    """Read the query string, also one whose bytes are no text, over which ``request.args`` stumbles."""
+    return parse_qs(request.query_string.decode("utf-8", "replace"), keep_blank_values=True)
 
 
 def wants_csv(request: Request, form: str | None) -> bool:
@@ -73,5 +78,4 @@ def _table(report: Report, question: Question) -> bytes:
 
 def _next(request: Request, following: str) -> str:
     """Make the address of the next page, relative, so that it is right behind any prefix."""
-    arguments = [(name, value) for name, value in request.args.items(multi=True) if name != "cursor"]
-    return "?" + urlencode([*arguments, ("cursor", following)])
+    return "?" + urlencode(arguments_of(request) | {"cursor": following}, doseq=True)
