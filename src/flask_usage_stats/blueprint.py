@@ -80,7 +80,7 @@ def create_usage_blueprint(
             report = rank(
                 store.projects_of(owner),
                 question,
-                digest=cursor.digest(owner, question),
+                digest=cursor.digest(owner, question) if question.limit else "",
                 write=row_writer(question) if as_csv else None,
             )
             log.changed(owner, report.changes)

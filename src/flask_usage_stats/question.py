@@ -12,7 +12,7 @@ from .values import IdKey
 class Position:
     """Where a page ended: the sort key of its last row, and that row's identity."""
 
-    #: A number, casefolded text or milliseconds since 1970; ``None`` where the row has none.
+    #: A number, casefolded text or microseconds since 1970; ``None`` where the row has none.
     key: float | str | None
     identity: IdKey
     #: Of the owner and the question, so that a cursor serves only the walk that it came from.

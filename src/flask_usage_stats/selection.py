@@ -1,7 +1,8 @@
 """Which rows an answer holds, and in which order. Pure."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from datetime import timedelta
+from typing import Any, Final, TypeAlias
 
 from . import values
 from .fields import COUNT
@@ -12,7 +13,8 @@ from .values import Number
 #: A row's place in the order that was asked for; ``None`` comes last in both directions.
 Key: TypeAlias = Any
 
-_LONGEST_KEY = 200  # characters of a name that sort it: a cursor has to fit into a URL
+_MICROSECOND: Final = timedelta(microseconds=1)
+_LONGEST_KEY: Final = 200  # characters of a name that sort it: a cursor has to fit into a URL
 
 
 def filter_of(question: Question) -> Callable[[Number, Row], bool] | None:
@@ -72,13 +74,18 @@ def page(
     if question.after is not None:
         behind = _behind(question.after, descending=question.descending)
         start = next(
-            (place for place, index in enumerate(order) if behind(keys[index], _id_key(identities[index]))), len(order)
+            (place for place, index in enumerate(order) if behind(_plain(keys[index]), _id_key(identities[index]))),
+            len(order),
         )
     end = start + question.limit
     if not question.limit or end >= len(order):
         return order[start:end], None
     last = order[end - 1]
-    return order[start:end], Position(keys[last], _id_key(identities[last]), digest)
+    return order[start:end], Position(_plain(keys[last]), _id_key(identities[last]), digest)
+
+
+def _plain(key: Key) -> Key:
+    return key // _MICROSECOND if isinstance(key, timedelta) else key
 
 
 def _id_key(identity: bytes | values.IdKey) -> values.IdKey:

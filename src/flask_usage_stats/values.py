@@ -99,10 +99,10 @@ def date_of(value: object) -> datetime | str | None:
     return None
 
 
-def instant_of(shown: object) -> int | None:
+def instant_of(shown: object) -> timedelta | None:
     """Read back a date that is shown, to sort by it.
 
-    :returns: milliseconds since 1970; ``None`` for text that is no ISO 8601 date, and whatever else is no date.
+    :returns: the time since 1970; ``None`` for text that is no ISO 8601 date, and whatever else is no date.
     """
     cycles = 0
     if isinstance(shown, str):
@@ -116,8 +116,10 @@ def instant_of(shown: object) -> int | None:
             return None
     if not isinstance(shown, datetime):
         return None
+    if shown.tzinfo is None and not cycles:
+        return shown - _EPOCH
     offset = shown.utcoffset() or timedelta()
-    return (shown.replace(tzinfo=None) - _EPOCH - offset) // _MILLISECOND + cycles * _400_YEARS
+    return shown.replace(tzinfo=None) - _EPOCH - offset + cycles * _400_YEARS * _MILLISECOND
 
 
 def total_of(counts: Collection[Number]) -> Number:
