@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from types import NoneType
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -96,10 +97,11 @@ class _Form(NamedTuple):
     names: list[str]
     in_order: bool
     dates: int
+    identity: Callable[[Any], bytes | IdKey]
 
 
 _AS_STORED: Final[Mapping[Kind, set[type]]] = {
-    Kind.ID: {ObjectId},
+    Kind.ID: {ObjectId, str, int, Int64},
     Kind.TEXT: {str, NoneType},
     Kind.COUNT: {int, Int64},
     Kind.DATE: {datetime},
@@ -115,14 +117,15 @@ def _form(shape: tuple[Any, ...]) -> _Form | None:
     if not {ID, COUNT} <= types.keys() or any(types[name] not in _AS_STORED[kind] for name, kind in present):
         return None
     names = [name for name, _ in present]
-    return _Form(names, names == list(types), sum(kind is Kind.DATE for _, kind in present))
+    identity = attrgetter("binary") if types[ID] is ObjectId else values.id_key
+    return _Form(names, names == list(types), sum(kind is Kind.DATE for _, kind in present), identity)
 
 
 def _as_stored(documents: list[Row], form: _Form) -> Rows:
     if not form.in_order:
         documents = [{name: document[name] for name in form.names} for document in documents]
     counts = [document[COUNT] for document in documents]
-    return Rows(counts, [document[ID].binary for document in documents], documents, form.dates)
+    return Rows(counts, [form.identity(document[ID]) for document in documents], documents, form.dates)
 
 
 _SHOWN: Final[Mapping[Kind, Callable[[object], str | Number | datetime | None]]] = {

@@ -25,6 +25,17 @@ from flask_usage_stats import ProjectStore
 DATABASE = "usage_stats_bench"
 HTTP_SIZES = (5, 100, 1_000)
 OTHERS = (0, 1_000, 10_000, 100_000)
+QUESTIONS = (
+    "",
+    "plan=PRO&status=live",
+    "minRequests=500000",
+    "groupBy=plan,projectType",
+    "limit=100",
+    "sort=name&limit=100",
+    "sort=updatedAt&limit=100",
+    "sort=updatedAt",
+    "format=csv",
+)
 #: Rounds of a size, and how often an action is repeated in each.
 ROUNDS = {5: (300, 5), 100: (150, 2), 1_000: (40, 1), 10_000: (8, 1), 100_000: (4, 1)}
 QUICK = {5: (60, 5), 100: (30, 2), 1_000: (8, 1), 10_000: (2, 1), 100_000: (1, 1)}
@@ -64,6 +75,13 @@ def in_process(collection: Collection[Any], uri: str, size: int, rounds: tuple[i
     equal(size, answer, actions["ours, JWT"](), actions["naive"]())
     nearest(size, answer, actions["Eve"]())
     return measure.side_by_side(actions, rounds=rounds[0], repeat=rounds[1])
+
+
+def questions(collection: Collection[Any], size: int, *, quick: bool) -> dict[str, Any]:
+    """Time what can be asked for besides the plain answer."""
+    app = peers.ours(collection, lambda: owner_of(size))
+    actions = {query or "(plain)": peers.request(app, query=query) for query in QUESTIONS}
+    return measure.side_by_side(actions, rounds=3 if quick else 12, repeat=1)
 
 
 def over_http(uri: str, *, quick: bool) -> dict[int, Any]:
@@ -111,6 +129,8 @@ def main() -> None:
             say(f"In process, {size:,} projects ...")
             found["in process"][size] = in_process(collection, uri, size, rounds)
             say(report.line(size, found["in process"][size]))
+        say("Filters, groups and pages ...")
+        found["questions"] = questions(collection, 10_000, quick=options.quick)
         say("Memory of one request ...")
         found["memory"] = measure.memory(uri, DATABASE, documents.SIZES[-1])
         say("Beside other owners' projects ...")

@@ -113,9 +113,9 @@ def eve(collection: Collection[Any], uri: str) -> Flask:
     )
 
 
-def request(app: Flask, **headers: str) -> Callable[[], bytes]:
+def request(app: Flask, query: str = "", **headers: str) -> Callable[[], bytes]:
     """Prepare a request once, and give what sends it through the WSGI application: no client's cost is in it."""
-    environ = EnvironBuilder("/api/usage", headers=headers).get_environ()
+    environ = EnvironBuilder("/api/usage", query_string=query, headers=headers).get_environ()
 
     def send() -> bytes:
         status = []

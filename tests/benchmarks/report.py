@@ -64,6 +64,17 @@ def tables(found: dict[str, Any]) -> str:
             cells += [f"{figures[name][key] / bare:.2f}" for name in names[1:]]
             rows.append([f"{size:,}", *cells, f"{figures['naive'][key] / figures['ours'][key]:.1f}"])
         parts.append(_table(title, ["projects", names[0], *names[1:], "naive / ours"], rows))
+    plain = found["questions"]["(plain)"]["cpu_min"]
+    parts.append(
+        _table(
+            "What is asked for, 10,000 projects",
+            ["query", "CPU, minimum", "plain = 1"],
+            [
+                [f"`{query}`", f"{each['cpu_min'] * 1e3:.1f} ms", f"{each['cpu_min'] / plain:.2f}"]
+                for query, each in found["questions"].items()
+            ],
+        )
+    )
     memory = found["memory"]
     parts.append(
         _table(
