@@ -43,8 +43,9 @@ def represent(report: Report, question: Question, request: Request, *, as_csv: b
     """Render a report, or 304 where the client has it already."""
     following = None if report.end is None else cursor.write(report.end)
     body = _table(report, question) if as_csv else _json(report, question, following)
-    # RFC 9110, section 8.8.3: of the representation alone, whose form is told apart by its bytes.
-    tag = hashlib.sha256(body).hexdigest()[:32]
+    # RFC 9110, section 8.8.3: of the representation alone; of a table with the link to what follows it, for that
+    # stands beside the body.
+    tag = hashlib.sha256(body + (following or "").encode() if as_csv else body).hexdigest()[:32]
     headers = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache", "Vary": "Authorization, Accept"}
     if "If-None-Match" in request.headers and request.if_none_match.contains_weak(tag):
         return Response(status=304, headers=headers)

@@ -14,7 +14,6 @@ from .values import Number
 Key: TypeAlias = Any
 
 _MICROSECOND: Final = timedelta(microseconds=1)
-_LONGEST_KEY: Final = 200  # characters of a name that sort it: a cursor has to fit into a URL
 
 
 def filter_of(question: Question) -> Callable[[Number, Row], bool] | None:
@@ -46,7 +45,7 @@ def key_of(question: Question) -> Callable[[Row], Key] | None:
     if sort == COUNT:
         return None
     if sort == "name":
-        return lambda row: None if row.get(sort) is None else row[sort].casefold()[:_LONGEST_KEY]
+        return lambda row: None if row.get(sort) is None else row[sort].casefold()
     return lambda row: values.instant_of(row.get(sort))
 
 
@@ -72,11 +71,8 @@ def page(
         return order, None
     start = 0
     if question.after is not None:
-        behind = _behind(question.after, descending=question.descending)
-        start = next(
-            (place for place, index in enumerate(order) if behind(_plain(keys[index]), _id_key(identities[index]))),
-            len(order),
-        )
+        places = [(_plain(keys[index]), _id_key(identities[index])) for index in order]
+        start = _start(places, question.after, descending=question.descending)
     end = start + question.limit
     if not question.limit or end >= len(order):
         return order[start:end], None
@@ -85,11 +81,23 @@ def page(
 
 
 def _plain(key: Key) -> Key:
-    return key // _MICROSECOND if isinstance(key, timedelta) else key
+    """Make a key that a cursor can hold, and that fits into a URL."""
+    if isinstance(key, timedelta):
+        return key // _MICROSECOND
+    return values.shortened(key) if isinstance(key, str) else key
 
 
 def _id_key(identity: bytes | values.IdKey) -> values.IdKey:
     return values.object_id_key(identity) if isinstance(identity, bytes) else identity
+
+
+def _start(places: Sequence[tuple[Key, values.IdKey]], after: Position, *, descending: bool) -> int:
+    """Find where the next page begins: behind the last row, or, where that has moved, behind its old place."""
+    try:
+        return places.index((after.key, after.identity)) + 1
+    except ValueError:
+        behind = _behind(after, descending=descending)
+        return next((place for place, found in enumerate(places) if behind(*found)), len(places))
 
 
 def _behind(position: Position, *, descending: bool) -> Callable[[Key, values.IdKey], bool]:

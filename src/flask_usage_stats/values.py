@@ -164,6 +164,13 @@ def id_of(value: object) -> str | int | None:
         return None
 
 
+def shortened(text: str) -> str:
+    """Keep what sorts a text short enough for a cursor, and still of that text alone."""
+    if len(text) <= _LONGEST_KEY:
+        return text
+    return text[:_LONGEST_KEY] + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def id_key(value: object) -> IdKey:
     """Rank an identity among those of every type: null, integers, text, ObjectIds, others by their text."""
     if isinstance(value, ObjectId):
@@ -173,19 +180,12 @@ def id_key(value: object) -> IdKey:
         return (0, 0)
     if isinstance(shown, int):
         return (1, shown)
-    return (2, _shortened(value)) if isinstance(value, str) else (4, _shortened(shown))
+    return (2, shortened(value)) if isinstance(value, str) else (4, shortened(shown))
 
 
 def object_id_key(binary: bytes) -> IdKey:
     """Rank an ObjectId, given by its bytes, among identities of every type."""
     return (3, binary)
-
-
-def _shortened(text: str) -> str:
-    """Keep what sorts a text short enough for a cursor, and still of that text alone."""
-    if len(text) <= _LONGEST_KEY:
-        return text
-    return text[:_LONGEST_KEY] + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _valid(text: str) -> str:
