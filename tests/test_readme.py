@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from bson import ObjectId
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
 
@@ -31,11 +32,21 @@ def test_programs(monkeypatch, capsys):
         exec(shell, {})
     token = capsys.readouterr().out.strip()
     answer = names["app"].test_client().get("/api/usage", headers={"Authorization": f"Bearer {token}"}).json
-    _, shown = map(json.loads, blocks("json"))
+    *_, shown = map(json.loads, blocks("json"))
     shown["projectStats"][0]["_id"] = answer["projectStats"][0]["_id"]
     assert json.dumps(answer) == json.dumps(shown)
     for other in others:
         exec(other, names)
+
+
+def test_answers(any_projects, ask):
+    """The sample's projects give the answers that the README opens with."""
+    rows = json.loads((Path(__file__).parent / "data" / "sample_rows.json").read_text())
+    any_projects.insert_many([row | {"_id": ObjectId(row["_id"]), "owner": "ada"} for row in rows])
+    everything, unused, _ = map(json.loads, blocks("json"))
+    assert json.dumps(ask(any_projects).json) == json.dumps(everything)
+    assert "`GET /api/usage?maxRequests=0`" in README
+    assert json.dumps(ask(any_projects, query_string="maxRequests=0").json) == json.dumps(unused)
 
 
 @pytest.mark.parametrize("function", [create_usage_blueprint, ProjectStore])
