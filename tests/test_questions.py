@@ -177,6 +177,20 @@ def test_walk_within_a_millisecond(app_factory):
     assert walked == [4, 3, 2, 1, 0]
 
 
+def test_long_names(projects, app_factory):
+    """Names are sorted by all of their characters, also where a cursor has not room for them."""
+    names = ["x" * 300 + end for end in "dbac"]
+    projects.insert_many([{"_id": number, "owner": "ada", "name": name} for number, name in enumerate(names)])
+    client = app_factory(projects).test_client()
+    walked, following = [], ""
+    while following is not None:
+        response = client.get(f"/api/usage?sort=name&limit=1{following and '&cursor=' + following}")
+        walked += [row["name"][-1] for row in response.json["projectStats"]]
+        following = response.json["nextCursor"]
+        assert len(following or "") < 1000
+    assert walked == ["a", "b", "c", "d"]
+
+
 def test_walk_over_every_kind_of_identity(projects, app_factory):
     """Pages go on behind any identity, long ones too."""
     ids = [None, 1, 10**18, "a", "x" * 999, "x" * 999 + "y", ObjectId(), 1.5, True, {"a": "y" * 500}, {"a": "y" * 501}]

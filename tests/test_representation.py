@@ -154,6 +154,16 @@ class TestConditional:
             == (bob.get("/api/usage?limit=1000&minRequests=1").headers["ETag"])
         )
 
+    def test_link_counts(self, any_projects, client):
+        """A page of a table is another one as soon as something follows it."""
+        any_projects.insert_many([{"owner": "ada", "name": name} for name in "ab"])
+        query = "/api/usage?sort=name&limit=2&format=csv"
+        before = client.get(query)
+        any_projects.insert_one({"owner": "ada", "name": "c"})
+        after = client.get(query, headers={"If-None-Match": before.headers["ETag"]})
+        assert (after.status_code, after.data) == (200, before.data)
+        assert "Link" in after.headers
+
     @pytest.mark.parametrize("header", [{"If-Match": '"other"'}, {"Range": "bytes=0-3"}, {"If-Range": '"x"'}])
     def test_ignored(self, client, header):
         """Other conditions and ranges are ignored."""

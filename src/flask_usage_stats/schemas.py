@@ -112,7 +112,11 @@ GroupSchema: Final[type[Schema]] = Schema.from_dict(
 UsageSchema: Final[type[Schema]] = Schema.from_dict(
     {
         SUCCESS: fields.Raw(required=True, validate=_exactly(wanted=True)),
-        TOTAL: fields.Raw(required=True, validate=_number, metadata={"description": "The sum of the counts shown."}),
+        TOTAL: fields.Raw(
+            required=True,
+            validate=_number,
+            metadata={"description": "The sum over all projects that the filters keep."},
+        ),
         PROJECTS: fields.List(fields.Nested(ProjectSchema), required=True),
         GROUPS: fields.List(fields.Nested(GroupSchema), metadata={"description": "Only where groupBy asks for it."}),
         NEXT_CURSOR: fields.String(
