@@ -10,12 +10,13 @@ import flask_usage_stats
 PACKAGE = Path(flask_usage_stats.__file__).parent
 #: From the top down: a room imports only rooms behind it.
 ROOMS = [
-    *("__init__", "blueprint", "auth", "schemas", "store", "query", "salvage", "log"),
+    *("openapi", "__init__", "blueprint", "auth", "schemas", "store", "query", "salvage", "log"),
     *("representation", "tables", "report", "encoding", "groups", "selection", "rows"),
     *("cursor", "question", "values", "protocols", "fields", "errors"),
 ]
 LIBRARIES = {
     "pymongo": {"store"},
+    "apispec": {"openapi"},
     "marshmallow": {"schemas"},
     "flask_jwt_extended": {"auth"},
     "jwt": {"auth"},

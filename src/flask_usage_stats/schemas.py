@@ -72,11 +72,16 @@ _FIELD: Final[Mapping[Kind, Callable[[], Any]]] = {
     Kind.ID: lambda: fields.Raw(
         allow_none=True,
         validate=_text_or_integer,
-        metadata={"description": "An ObjectId as hex; another identity as text or an integer."},
+        metadata={
+            "type": ["string", "integer"],
+            "description": "An ObjectId as hex; another identity as text or an integer.",
+        },
     ),
     Kind.TEXT: lambda: fields.String(allow_none=True),
     Kind.COUNT: lambda: fields.Raw(
-        required=True, validate=_number, metadata={"description": "Requests; 0 where none are stored."}
+        required=True,
+        validate=_number,
+        metadata={"type": "number", "description": "Requests; 0 where none are stored."},
     ),
     Kind.DATE: lambda: fields.String(
         allow_none=True, metadata={"description": "ISO 8601 in UTC with milliseconds; other text as it is stored."}
@@ -95,12 +100,19 @@ GroupSchema: Final[type[Schema]] = Schema.from_dict(
     {
         **{name: fields.String(allow_none=True) for name in LABELS},
         GROUP_PROJECTS: fields.Integer(required=True, strict=True),
-        TOTAL: fields.Raw(required=True, validate=_number, metadata={"description": "The sum of the group's counts."}),
+        TOTAL: fields.Raw(
+            required=True,
+            validate=_number,
+            metadata={"type": "number", "description": "The sum of the group's counts."},
+        ),
         GROUP_SHARE: fields.Raw(
             required=True,
             allow_none=True,
             validate=_number,
-            metadata={"description": "Of the total, with 4 decimals; null where the total is not above 0."},
+            metadata={
+                "type": "number",
+                "description": "Of the total, with 4 decimals; null where the total is not above 0.",
+            },
         ),
     },
     name="Group",
@@ -111,11 +123,13 @@ GroupSchema: Final[type[Schema]] = Schema.from_dict(
 #: .. versionadded:: 0.1.0
 UsageSchema: Final[type[Schema]] = Schema.from_dict(
     {
-        SUCCESS: fields.Raw(required=True, validate=_exactly(wanted=True)),
+        SUCCESS: fields.Raw(
+            required=True, validate=_exactly(wanted=True), metadata={"type": "boolean", "enum": [True]}
+        ),
         TOTAL: fields.Raw(
             required=True,
             validate=_number,
-            metadata={"description": "The sum over all projects that the filters keep."},
+            metadata={"type": "number", "description": "The sum over all projects that the filters keep."},
         ),
         PROJECTS: fields.List(fields.Nested(ProjectSchema), required=True),
         GROUPS: fields.List(fields.Nested(GroupSchema), metadata={"description": "Only where groupBy asks for it."}),
@@ -132,7 +146,9 @@ UsageSchema: Final[type[Schema]] = Schema.from_dict(
 #: .. versionadded:: 0.1.0
 ErrorSchema: Final[type[Schema]] = Schema.from_dict(
     {
-        SUCCESS: fields.Raw(required=True, validate=_exactly(wanted=False)),
+        SUCCESS: fields.Raw(
+            required=True, validate=_exactly(wanted=False), metadata={"type": "boolean", "enum": [False]}
+        ),
         MESSAGE: fields.String(required=True),
         ERRORS: fields.Dict(
             keys=fields.String(),
@@ -147,8 +163,8 @@ ErrorSchema: Final[type[Schema]] = Schema.from_dict(
 class _Once(fields.Field):  # type: ignore[type-arg]  # not generic in marshmallow 3
     """A parameter that is given once, read by a function that raises ValueError for what is bad."""
 
-    def __init__(self, read: Callable[[str], object], must_be: str, schema: Mapping[str, object]) -> None:
-        super().__init__(metadata={"description": must_be, "schema": schema})
+    def __init__(self, does: str, read: Callable[[str], object], must_be: str, schema: Mapping[str, object]) -> None:
+        super().__init__(metadata={"does": does, "description": must_be, "schema": schema, "explode": False})
         self._read, self._must_be = read, must_be
 
     def _deserialize(self, value: Sequence[str], attr: str | None, *_: object, **__: object) -> object:
@@ -163,12 +179,14 @@ class _Once(fields.Field):  # type: ignore[type-arg]  # not generic in marshmall
 class _Texts(fields.Field):  # type: ignore[type-arg]  # not generic in marshmallow 3
     """A parameter that is given several times, each with another text, compared without regard to case."""
 
-    def __init__(self) -> None:
+    def __init__(self, does: str) -> None:
         text = {"type": "string", "minLength": 1, "maxLength": _LONGEST_TEXT}
         super().__init__(
             metadata={
+                "does": does,
                 "description": f"text of 1 to {_LONGEST_TEXT} characters, given up to {_MOST_TEXTS} times",
                 "schema": {"type": "array", "items": text, "maxItems": _MOST_TEXTS},
+                "explode": True,
             }
         )
 
@@ -178,15 +196,16 @@ class _Texts(fields.Field):  # type: ignore[type-arg]  # not generic in marshmal
         return frozenset(text.casefold() for text in value)
 
 
-def _one_of(*choices: str) -> _Once:
+def _one_of(does: str, *choices: str) -> _Once:
     def read(text: str) -> str:
         return choices[choices.index(text)]
 
-    return _Once(read, f"one of {', '.join(choices)}", {"type": "string", "enum": list(choices)})
+    return _Once(does, read, f"one of {', '.join(choices)}", {"type": "string", "enum": list(choices)})
 
 
-def _whole_number() -> _Once:
-    return _Once(_whole, "a whole number of up to 20 digits", {"type": "string", "pattern": f"^{_DIGITS.pattern}$"})
+def _whole_number(does: str) -> _Once:
+    schema = {"type": "string", "pattern": f"^{_DIGITS.pattern}$"}
+    return _Once(does, _whole, "a whole number of up to 20 digits", schema)
 
 
 def _whole(text: str) -> int:
@@ -214,25 +233,32 @@ def _labels(text: str) -> tuple[str, ...]:
 #: .. versionadded:: 0.1.0
 ParametersSchema: Final[type[Schema]] = Schema.from_dict(
     {
-        STATUS: _Texts(),
-        "projectType": _Texts(),
-        "plan": _Texts(),
-        "minRequests": _whole_number(),
-        "maxRequests": _whole_number(),
-        "sort": _one_of(*SORTS),
-        "order": _one_of("desc", "asc"),
+        STATUS: _Texts("Keep projects with one of these, case ignored"),
+        "projectType": _Texts("Keep projects with one of these, case ignored"),
+        "plan": _Texts("Keep projects with one of these, case ignored"),
+        "minRequests": _whole_number("Keep projects with as many requests or more"),
+        "maxRequests": _whole_number("Keep projects with as many requests or fewer"),
+        "sort": _one_of(f"Order projects by this field, {COUNT} where none is given", *SORTS),
+        "order": _one_of("Order them so, where it is not given asc for name and desc for the rest", "desc", "asc"),
         "limit": _Once(
+            "Answer with a page of so many projects; 0 for the total and groups alone",
             _rows,
             f"a whole number from 0 to {_LARGEST_PAGE}",
             {"type": "integer", "minimum": 0, "maximum": _LARGEST_PAGE},
         ),
-        "cursor": _Once(cursor.read, "the nextCursor of a page of the same query", {"type": "string"}),
+        "cursor": _Once(
+            "Answer with the page after another; needs limit",
+            cursor.read,
+            "the nextCursor of a page of the same query",
+            {"type": "string"},
+        ),
         "groupBy": _Once(
+            "Add the kept projects up by these fields",
             _labels,
             f"one or several of {', '.join(LABELS)}, with commas between them",
-            {"type": "string", "examples": ["plan", "plan,status"]},
+            {"type": "array", "items": {"type": "string", "enum": list(LABELS)}, "minItems": 1, "uniqueItems": True},
         ),
-        "format": _one_of(*FORMATS),
+        "format": _one_of("Answer in this form, whatever Accept says", *FORMATS),
     },
     name="Parameters",
 )
