@@ -10,7 +10,8 @@
     from flask_usage_stats.openapi import openapi_fragment
 
     app = Flask(__name__)
-    store = ProjectStore(lambda: MongoClient("mongodb://localhost").platform.projects)
+    db = MongoClient("mongodb://localhost").platform
+    store = ProjectStore(db.projects)
     app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity))
 
 
