@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import shlex
 import sys
 from contextlib import contextmanager
 from importlib import import_module
@@ -10,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 from types import ModuleType
 
+import click
 import pytest
 from bson import ObjectId
 from flask import Flask
@@ -82,6 +84,22 @@ def exchange(example):
         example.namespace["response"] = client.open(path, method=method, headers=headers)
 
 
+def in_terminal(example):
+    """Run commands of Flask's as in a terminal, where nothing stands behind them, and compare what they print."""
+    if not re.match(r"\$ flask [a-z-]*usage ", example.parsed):
+        return
+    runner, result = example.namespace["app"].test_cli_runner(), None
+    for command, shown in re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", example.parsed, re.MULTILINE):
+        if command == "echo $?":
+            assert shown == f"{result.exit_code}\n"
+            continue
+        _, *arguments = shlex.split(command.removesuffix(" | cat"))
+        looked_at = None if command.endswith(" | cat") else "1"
+        result = runner.invoke(args=arguments, env={"FORCE_COLOR": looked_at, "NO_COLOR": "1", "COLUMNS": "80"})
+        printed = [line.rstrip() for line in click.unstyle(result.output).splitlines()]
+        assert "\n".join(printed) == shown.rstrip("\n"), "\n" + "\n".join(printed)
+
+
 def in_shell(example):
     """Run a program as in a shell of the page's application."""
     with example.namespace["app"].app_context():
@@ -89,7 +107,7 @@ def in_shell(example):
 
 
 DOCUMENTS = Sybil(
-    [CodeBlockParser("python", in_shell), sessions]
+    [CodeBlockParser("python", in_shell), CodeBlockParser("console", in_terminal), sessions]
     + [CodeBlockParser("json", check_json), CodeBlockParser("http", exchange)]
 )
 DOCSTRINGS = Sybil(
@@ -164,9 +182,20 @@ def sample(names):
     def send_to(credential):
         return host(*callers.get(credential, (names["store"], jwt_identity))).test_client()
 
+    def fill():
+        """Store the sample projects, and what a doctor has to say something about, as ada's."""
+        names["db"].projects.insert_many([row | {"_id": ObjectId(row["_id"]), "owner": "ada"} for row in rows])
+        names["db"].projects.insert_many(
+            [
+                {"owner": ObjectId(), "name": "wiki", "totalRequest": "12"},
+                {"owner": ObjectId(), "name": "old", "totalRequest": "7", "status": "deleted"},
+                {"name": "lost"},
+            ]
+        )
+
     with names["app"].app_context():
         token = create_access_token(str(owner))
-    return {"send_to": send_to, "TOKEN": token}
+    return {"send_to": send_to, "fill": fill, "TOKEN": token}
 
 
 @contextmanager

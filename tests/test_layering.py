@@ -10,20 +10,22 @@ import flask_usage_stats
 PACKAGE = Path(flask_usage_stats.__file__).parent
 #: From the top down: a room imports only rooms behind it.
 ROOMS = [
-    *("openapi", "__init__", "blueprint", "auth", "schemas", "store", "query", "salvage", "log"),
-    *("representation", "tables", "report", "encoding", "groups", "selection", "rows"),
+    *("__init__", "blueprint", "cli", "openapi", "auth", "schemas", "doctor", "store", "query", "salvage", "log"),
+    *("representation", "bodies", "display", "tables", "report", "encoding", "groups", "selection", "rows"),
     *("cursor", "question", "values", "protocols", "fields", "errors"),
 ]
 LIBRARIES = {
-    "pymongo": {"store"},
+    "pymongo": {"store", "doctor"},
     "apispec": {"openapi"},
+    "click": {"cli", "display"},
+    "rich": {"display"},
     "marshmallow": {"schemas"},
     "flask_jwt_extended": {"auth"},
     "jwt": {"auth"},
-    "flask": {"blueprint", "auth", "representation"},
+    "flask": {"blueprint", "cli", "auth", "representation"},
     "werkzeug": {"blueprint"},
     "orjson": {"encoding"},
-    "bson": {"auth", "store", "query", "salvage", "rows", "encoding", "values", "protocols"},
+    "bson": {"cli", "auth", "doctor", "store", "query", "salvage", "rows", "encoding", "values", "protocols"},
 }
 
 

@@ -12,12 +12,14 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from . import cursor, log
 from .auth import Authenticate, identity
+from .bodies import csv_writer
+from .cli import add_commands
 from .encoding import encode
 from .errors import MisuseError, ParametersError, brief, is_async
 from .fields import ERRORS, MESSAGE, SUCCESS
 from .protocols import Owner, UsageStore
 from .report import rank
-from .representation import arguments_of, represent, row_writer, wants_csv
+from .representation import arguments_of, represent, wants_csv
 from .schemas import question_of
 from .values import text_of
 
@@ -37,7 +39,8 @@ def create_usage_blueprint(
     """Build a plain blueprint that answers ``GET /api/usage`` from a store.
 
     All state is in the blueprint: it can be mounted twice, in several applications,
-    and under a parent. Nothing of the application is touched.
+    and under a parent. Nothing of the application is touched, but that ``flask usage`` is added;
+    ``register_blueprint(..., cli_group="name")`` gives a second one its own name.
 
     .. code-block:: json
 
@@ -59,7 +62,8 @@ def create_usage_blueprint(
     .. versionadded:: 0.1.0
     """
     _check(store, authenticate, url_prefix)
-    blueprint = Blueprint(name, __name__, url_prefix=url_prefix)
+    blueprint = Blueprint(name, __name__, url_prefix=url_prefix, cli_group="usage")
+    add_commands(blueprint, store)
 
     @blueprint.get("/usage")
     def usage() -> Response:
@@ -81,7 +85,7 @@ def create_usage_blueprint(
                 store.projects_of(owner),
                 question,
                 digest=cursor.digest(owner, question) if question.limit else "",
-                write=row_writer(question) if as_csv else None,
+                write=csv_writer(question) if as_csv else None,
             )
             log.changed(owner, report.changes)
             return represent(report, question, request, as_csv=as_csv)

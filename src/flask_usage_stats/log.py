@@ -21,16 +21,20 @@ def failed(owner: Owner | None, error: Exception) -> None:
     cause = type(error).__name__
     if isinstance(error, UsageStatsError):
         cause += f": {printable(str(error))}"
-    place = traceback.extract_tb(error.__traceback__)[-1]
     _logger.error(
-        "usage of %s: %s (%s:%s in %s)",
+        "usage of %s: %s (%s)",
         "a caller not yet known" if owner is None else f"owner {brief(owner)}",
         cause,
-        place.filename,
-        place.lineno,
-        place.name,
+        _place(error),
         exc_info=error if _logger.isEnabledFor(logging.DEBUG) else None,
     )
+
+
+def explained(error: Exception) -> str:
+    """Say in a line what an operator sees in place of a traceback: the message where it is ours."""
+    if isinstance(error, UsageStatsError):
+        return printable(str(error))
+    return f"{type(error).__name__} ({_place(error)})"
 
 
 def changed(owner: Owner, changes: Changes) -> None:
@@ -46,3 +50,8 @@ def changed(owner: Owner, changes: Changes) -> None:
         changes.number,
         first,
     )
+
+
+def _place(error: Exception) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{place.filename}:{place.lineno} in {place.name}"

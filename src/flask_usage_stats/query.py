@@ -8,7 +8,7 @@ from uuid import UUID
 from bson import ObjectId
 
 from .errors import MisuseError, brief, is_async
-from .fields import FIELDS, ID, OWNER, STATUS
+from .fields import COUNT, FIELDS, ID, OWNER, STATUS
 from .protocols import Owner
 from .salvage import Unreadable
 from .values import fits_int64
@@ -44,10 +44,13 @@ class ProjectQuery:
         shown = {name: path for name, path in paths.items() if name != OWNER}
         _check_match(owned_by, owner_type, fields)
         self.owner_path: Final = paths[OWNER]
+        self.count_path: Final = paths[COUNT]
+        self.status_path: Final = paths[STATUS]
         self.projection: Final = _projection(shown.values())
         self._owned_by = owned_by
         self._owner_type = owner_type
-        self._kept = _kept(paths[STATUS], excluded_statuses)
+        self.excluded_statuses: Final = _checked_statuses(excluded_statuses)
+        self._kept = _kept(self.status_path, self.excluded_statuses)
         renamed = any(name != path for name, path in shown.items())
         self._parts = {name: path.split(".") for name, path in shown.items()} if renamed else None
 
@@ -72,7 +75,7 @@ class ProjectQuery:
 
     def _match(self, owner: Owner) -> Document | None:
         if isinstance(owner, str) and self._owner_type is not None:
-            converted = _converted(owner, self._owner_type)
+            converted = owner_as(owner, self._owner_type)
             if converted is None:
                 return None
             owner = converted
@@ -130,21 +133,26 @@ def _projection(paths: Iterable[str]) -> dict[str, int]:
     return dict.fromkeys((path for path in paths if path.split(".")[0] != ID), 1) | {ID: 1}
 
 
-def _kept(status: str, excluded: Iterable[str]) -> Document | None:
-    """Make the filter that leaves out the excluded statuses, compared as a whole: an array that holds one is kept."""
+def _checked_statuses(excluded: Iterable[str]) -> list[str]:
     statuses = None if isinstance(excluded, str) or not isinstance(excluded, Iterable) else list(excluded)
     if statuses is None or not all(isinstance(text, str) for text in statuses):
         raise MisuseError(
             f'excluded_statuses must be several texts, such as ("deleted",), or () for none; got {brief(excluded)}'
         )
-    if not statuses:
+    return statuses
+
+
+def _kept(status: str, excluded: list[str]) -> Document | None:
+    """Make the filter that leaves out the excluded statuses, compared as a whole: an array that holds one is kept."""
+    if not excluded:
         return None
     parts = status.split(".")
     no_arrays = {".".join(parts[:end]): {"$not": {"$type": "array"}} for end in range(1, len(parts))}
-    return {"$nor": [{**no_arrays, status: {"$in": statuses, "$not": {"$type": "array"}}}]}
+    return {"$nor": [{**no_arrays, status: {"$in": excluded, "$not": {"$type": "array"}}}]}
 
 
-def _converted(owner: str, owner_type: OwnerType) -> Owner | None:
+def owner_as(owner: str, owner_type: OwnerType) -> Owner | None:
+    """Read text as an identity of a type; ``None`` where it is not one, or not in its one spelling."""
     if owner_type is str:
         return owner
     if owner_type is ObjectId:

@@ -1,22 +1,15 @@
 """A report as an HTTP response: JSON or CSV, pages linked, with an entity tag."""
 
 import hashlib
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
 from flask import Request, Response
 
 from . import cursor
-from .encoding import encode_answer
-from .fields import FIELDS, GROUP_PROJECTS, GROUP_SHARE, GROUPS, NEXT_CURSOR, TOTAL
+from .bodies import csv_body, json_body
 from .question import Question
 from .report import Report
-from .rows import Row
-from .tables import encode_line, encode_lines
-
-_COLUMNS: Final = tuple(name for name, _ in FIELDS)
 
 
 def arguments_of(request: Request) -> dict[str, list[str]]:
@@ -32,17 +25,10 @@ def wants_csv(request: Request, form: str | None) -> bool:
     return bool(accepted) and accepted.quality("text/csv") > accepted.quality("application/json")
 
 
-def row_writer(question: Question) -> Callable[[Row], bytes]:
-    """Give what writes a row of a CSV answer; the groups stand in for the rows where there are any."""
-    if question.group_by:
-        return lambda _: b""
-    return lambda row: encode_line([row.get(name) for name in _COLUMNS])
-
-
 def represent(report: Report, question: Question, request: Request, *, as_csv: bool) -> Response:
     """Render a report, or 304 where the client has it already."""
     following = None if report.end is None else cursor.write(report.end)
-    body = _table(report, question) if as_csv else _json(report, question, following)
+    body = csv_body(report, question) if as_csv else json_body(report, question)
     # RFC 9110, section 8.8.3: of the representation alone; of a table with the link to what follows it, for that
     # stands beside the body.
     tag = hashlib.sha256(body + (following or "").encode() if as_csv else body).hexdigest()[:32]
@@ -54,22 +40,6 @@ def represent(report: Report, question: Question, request: Request, *, as_csv: b
     if following is not None and not (as_csv and question.group_by):
         headers["Link"] = f'<{_next(request, following)}>; rel="next"'
     return Response(body, 200, headers, mimetype="text/csv" if as_csv else "application/json")
-
-
-def _json(report: Report, question: Question, following: str | None) -> bytes:
-    more: dict[str, Any] = {}
-    if report.groups is not None:
-        more[GROUPS] = report.groups
-    if question.limit is not None:
-        more[NEXT_CURSOR] = following
-    return encode_answer(report.total, report.rows, more)
-
-
-def _table(report: Report, question: Question) -> bytes:
-    if report.groups is not None:
-        columns = (*question.group_by, GROUP_PROJECTS, TOTAL, GROUP_SHARE)
-        return b"".join([encode_line(columns), *encode_lines(columns, report.groups)])
-    return b"".join([encode_line(_COLUMNS), *report.rows])
 
 
 def _next(request: Request, following: str) -> str:

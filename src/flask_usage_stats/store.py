@@ -34,12 +34,12 @@ Projects: TypeAlias = Collection[Any] | Callable[[], Collection[Any]]
 _LONGEST_TIMEOUT: Final = 3600  # seconds
 _BATCH: Final = 2000  # documents: few round trips, and few documents held at a time
 _CLOSING: Final = 0.5  # seconds to tell the server that a cursor is given up
-_SIMPLE: Final = Collation("simple")
+SIMPLE: Final = Collation("simple")
 _IDENTITY: Final = methodcaller("get", ID)
 # What create_index answers where an index on the same path stands under another name or with other options.
 _INDEX_CONFLICTS: Final = (85, 86)
 # A damaged reply fails in the decoder, with errors that are not all PyMongo's.
-_READ_ERRORS: Final = (PyMongoError, BSONError, ValueError, OverflowError)
+READ_ERRORS: Final = (PyMongoError, BSONError, ValueError, OverflowError)
 
 
 class ProjectStore:
@@ -80,7 +80,7 @@ class ProjectStore:
         # Made once where it can be: a view of a collection with other options costs as much as Flask's routing.
         self._readable = _readable(self._projects) if _is_collection(self._projects) else None
         self._query = ProjectQuery(fields, owned_by, owner_type, excluded_statuses)
-        self._timeout = _checked_timeout(timeout)
+        self._timeout = checked_timeout(timeout)
 
     def projects_of(self, owner: Owner, /) -> Iterator[Mapping[str, object]]:
         """Read one owner's projects in a single query, a batch at a time, in no order.
@@ -95,15 +95,13 @@ class ProjectStore:
         :raises StoreError: the projects could not be read whole and in time; the driver's error is its cause.
         :raises MisuseError: *projects* returned no collection, or *owned_by* no filter.
         """
-        collection = self._readable
-        if collection is None:
-            collection = _readable(self._collection())
+        collection, _ = self._opened()
         deadline = monotonic() + self._timeout
         with pymongo.timeout(self._timeout):  # owned_by may ask the database, too
             condition = self._query.filter(owner)
         if condition is None:
             return
-        question = {"filter": condition, "projection": self._query.projection, "collation": _SIMPLE}
+        question = {"filter": condition, "projection": self._query.projection, "collation": SIMPLE}
         handed_out: list[object] = []
         try:
             for batch in _in_time(collection.find(**question, batch_size=_BATCH), _BATCH, deadline):
@@ -134,18 +132,23 @@ class ProjectStore:
             )
         try:
             for index in collection.list_indexes():
-                if _serves(index, path):
+                if serves(index, path):
                     return str(index["name"])
-            return collection.create_index([(path, 1)], name=f"usage_stats_{path}", collation=_SIMPLE)
+            return collection.create_index([(path, 1)], name=f"usage_stats_{path}", collation=SIMPLE)
         except OperationFailure as error:
             if error.code in _INDEX_CONFLICTS:
                 raise StoreError(
                     f"an index on {path!r} stands in the way and does not serve (it is hidden, partial, sparse or"
                     " collated): drop or unhide it, or make a full one by hand"
                 ) from error
-            raise _failure("the index could not be made", error) from error
-        except _READ_ERRORS as error:
-            raise _failure("the index could not be made", error) from error
+            raise failure("the index could not be made", error) from error
+        except READ_ERRORS as error:
+            raise failure("the index could not be made", error) from error
+
+    def _opened(self) -> tuple[Collection[Document], ProjectQuery]:
+        """Give the collection as it is read, and what it is asked: for this room and the doctor's, not for hosts."""
+        collection = self._readable
+        return _readable(self._collection()) if collection is None else collection, self._query
 
     def _collection(self) -> Collection[Any]:
         if _is_collection(self._projects):
@@ -171,8 +174,8 @@ def _in_time(cursor: Cursor[Any], count: int, deadline: float) -> Iterator[list[
                     taken = take(count)
             except InvalidBSON:  # it may be single values
                 raise
-            except _READ_ERRORS as error:
-                raise _failure("the projects could not be read", error) from error
+            except READ_ERRORS as error:
+                raise failure("the projects could not be read", error) from error
             last = len(taken) < count
             yield taken
             if last:
@@ -196,10 +199,10 @@ def _salvaged(
                     if repr(_IDENTITY(document)) not in known:
                         yield document
     except (PyMongoError, InvalidBSON) as error:  # a client that encrypts; a reply that is damaged beyond its values
-        raise _failure("the projects could not be read", error) from error
+        raise failure("the projects could not be read", error) from error
 
 
-def _failure(what: str, error: Exception) -> StoreError:
+def failure(what: str, error: Exception) -> StoreError:
     """Say what failed, with the driver's own words only where they cannot quote a document."""
     detail = ""
     if isinstance(error, OperationFailure):
@@ -227,7 +230,8 @@ def _options(uuid_representation: int) -> CodecOptions[Document]:
     )
 
 
-def _serves(index: Mapping[str, Any], path: str) -> bool:
+def serves(index: Mapping[str, Any], path: str) -> bool:
+    """Tell whether an index finds every document by a path."""
     first, kind = next(iter(index["key"].items()))
     partly = any(index.get(option) for option in ("partialFilterExpression", "sparse", "hidden", "collation"))
     return first == path and kind in (1, -1, "hashed") and not partly
@@ -266,7 +270,11 @@ def _checked_collection(projects: Any) -> Collection[Any]:  # noqa: ANN401 # wha
     return projects
 
 
-def _checked_timeout(timeout: float) -> float:
+def checked_timeout(timeout: float) -> float:
+    """Let seconds pass that a read can end in.
+
+    :raises MisuseError: they are no finite number, or out of range.
+    """
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= _LONGEST_TIMEOUT:
         raise MisuseError(f"timeout must be seconds, above 0 and up to {_LONGEST_TIMEOUT}; got {brief(timeout)}")
     return timeout
