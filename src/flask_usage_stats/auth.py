@@ -19,7 +19,7 @@
 
     @cache
     def projects():
-        return MongoClient("mongodb://localhost").platform.projects
+        return MongoClient("mongodb://localhost:27017").platform.projects
 
 
     store = ProjectStore(projects)

@@ -10,7 +10,7 @@
     from flask_usage_stats.openapi import openapi_fragment
 
     app = Flask(__name__)
-    db = MongoClient("mongodb://localhost").platform
+    db = MongoClient("mongodb://localhost:27017").platform
     store = ProjectStore(db.projects)
     app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity))
 
