@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from test_contract import strict
 
 from flask_usage_stats import ProjectStore
+from flask_usage_stats.question import Position, Question
 from flask_usage_stats.schemas import GroupSchema, UsageSchema
+from flask_usage_stats.selection import page
 from flask_usage_stats.values import instant_of
 
 on_one_database = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -236,6 +238,19 @@ def test_limit(any_projects, client, limit, rows, ends):
     assert body["totalRequests"] == 3
     assert body["groups"] == [{"plan": "pro", "projects": 3, "totalRequests": 3, "share": 1.0}]
     assert list(body) == ["success", "totalRequests", "projectStats", "groups", "nextCursor"]
+
+
+@pytest.mark.parametrize("keys", [[9, 5, 5, 5, 2, None, None, None], [1, 5, 5, 5, 7, None, None, None]])
+@pytest.mark.parametrize("gone", range(7))
+def test_behind_a_row_that_is_gone(keys, gone):
+    """A page begins behind the place of a row that is there no more, by its key and then its identity."""
+    descending = keys[0] > keys[4]
+    identities = [(1, number) for number in range(8)]
+    after = Position(keys[gone], identities[gone], "walk")
+    order = [number for number in range(8) if number != gone]
+    question = Question(limit=3, descending=descending, after=after)
+    shown, _ = page(order, keys, identities, question, "walk")
+    assert shown == list(range(gone + 1, 8))[:3]
 
 
 def test_link(any_projects, client):
