@@ -63,7 +63,7 @@ class _Ranking:
         self._write = write
         self._passes = selection.filter_of(question)
         self._key = selection.key_of(question)
-        self._groups = Groups(question.group_by)
+        self._groups = Groups(question.group_by) if question.group_by else None
         self._changes = Changes()
         self._counts: list[Number] = []
         self._identities: list[Any] = []
@@ -91,7 +91,7 @@ class _Ranking:
         self._rows += encoded
         if self._key is not None:
             self._keys += map(self._key, rows.rows)
-        if self._question.group_by:
+        if self._groups is not None:
             self._groups.add(rows)
 
     def _encoded(self, rows: Rows) -> list[bytes]:
@@ -110,5 +110,5 @@ class _Ranking:
         order = selection.order(keys, identities, descending=self._question.descending)
         order, end = selection.page(order, keys, identities, self._question, digest)
         total = values.total_of(self._counts)
-        groups = self._groups.ranked(total) if self._question.group_by else None
+        groups = None if self._groups is None else self._groups.ranked(total)
         return Report(total, [self._rows[index] for index in order], groups, end, self._changes)

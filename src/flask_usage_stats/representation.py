@@ -14,15 +14,18 @@ from .report import Report
 
 def arguments_of(request: Request) -> dict[str, list[str]]:
     """Read the query string, also one whose bytes are no text, over which ``request.args`` stumbles."""
-    return parse_qs(request.query_string.decode("utf-8", "replace"), keep_blank_values=True)
+    query = request.query_string
+    return parse_qs(query.decode("utf-8", "replace"), keep_blank_values=True) if query else {}
 
 
 def wants_csv(request: Request, form: str | None) -> bool:
     """Choose the form: the one asked for by name, or CSV where ``Accept`` ranks it strictly above JSON."""
     if form is not None:
         return form == "csv"
+    if "Accept" not in request.headers:
+        return False
     accepted = request.accept_mimetypes
-    return bool(accepted) and accepted.quality("text/csv") > accepted.quality("application/json")
+    return accepted.quality("text/csv") > accepted.quality("application/json")
 
 
 def represent(report: Report, question: Question, request: Request, *, as_csv: bool) -> Response:
@@ -39,7 +42,7 @@ def represent(report: Report, question: Question, request: Request, *, as_csv: b
         headers["Content-Disposition"] = f'attachment; filename="usage-{datetime.now(UTC):%Y-%m-%d}.csv"'
     if following is not None and not (as_csv and question.group_by):
         headers["Link"] = f'<{_next(request, following)}>; rel="next"'
-    return Response(body, 200, headers, mimetype="text/csv" if as_csv else "application/json")
+    return Response(body, 200, headers, content_type="text/csv; charset=utf-8" if as_csv else "application/json")
 
 
 def _next(request: Request, following: str) -> str:
