@@ -28,10 +28,10 @@ from typing import Any, Final, TypeAlias
 try:
     from apispec import APISpec
     from apispec.ext.marshmallow import MarshmallowPlugin
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         "flask_usage_stats.openapi needs apispec: pip install flask-usage-stats[openapi]", name="apispec"
-    ) from error
+    ) from _missing
 
 from .errors import MisuseError, brief
 from .schemas import ErrorSchema, GroupSchema, ParametersSchema, ProjectSchema, UsageSchema
