@@ -1,5 +1,7 @@
 """Filters, order, pages, groups: held to a plain computation over the full list."""
 
+import csv
+import io
 import json
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -142,6 +144,34 @@ def test_same_as_a_plain_computation(any_projects, client, stored, asked):
     body = strict(response)
     assert json.dumps(body) == json.dumps(expected(rows, asked))
     assert UsageSchema().validate(body) == {}
+
+
+@on_one_database
+@given(
+    owners=st.lists(st.sampled_from(["ada", "bob", ["ada", "bob"], 7, None]), max_size=12),
+    caller=st.sampled_from(["ada", "bob", "eve", 7]),
+    asked=questions(),
+    limit=st.none() | st.integers(0, 5),
+    form=st.sampled_from(["json", "csv"]),
+)
+def test_nobody_elses(any_projects, app_factory, owners, caller, asked, limit, form):
+    """Whatever is asked for, every row, group and total is made of the caller's own projects."""
+    any_projects.delete_many({})
+    if owners:
+        any_projects.insert_many(
+            [{"_id": n, "owner": owner, "plan": "pro", "totalRequest": 2**n} for n, owner in enumerate(owners)]
+        )
+    own = {n for n, owner in enumerate(owners) if owner == caller or (isinstance(owner, list) and caller in owner)}
+    query = [*asked, ("format", form)] + ([] if limit is None else [("limit", limit)])
+    response = app_factory(any_projects, caller).test_client().get("/api/usage?" + urlencode(query))
+    assert response.status_code == 200
+    if form == "json":
+        body = response.json
+        assert {row["_id"] for row in body["projectStats"]} <= own
+        assert body["totalRequests"] & ~sum(2**n for n in own) == 0  # each project has a bit of its own
+        assert sum(group["totalRequests"] for group in body.get("groups", [])) in (0, body["totalRequests"])
+    elif "groupBy" not in dict(asked):
+        assert {int(row["_id"]) for row in csv.DictReader(io.StringIO(response.text))} <= own
 
 
 @on_one_database
