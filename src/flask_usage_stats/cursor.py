@@ -1,17 +1,20 @@
 """Pages' cursors as text.
 
 A cursor grants nothing, so it is not signed: every page is read with its caller's own identity.
-Its digest only keeps it to the walk that it came from.
+Its seal, a digest of the place and of the walk that it belongs to, only tells a changed or a foreign one.
 """
 
 import hashlib
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from types import NoneType
+from typing import Final
 
+from .fields import COUNT, NAME
 from .protocols import Owner
 from .question import Position, Question
 
-_KINDS = {0: int, 1: int, 2: str, 3: bytes, 4: str}  # of the value in an IdKey, by its rank
+_KINDS: Final = {0: int, 1: int, 2: str, 3: bytes, 4: str}  # of the value in an IdKey, by its rank
 
 
 def digest(owner: Owner, question: Question) -> str:
@@ -26,30 +29,50 @@ def digest(owner: Owner, question: Question) -> str:
 
 def write(position: Position) -> str:
     """Write a position as text that needs no escaping in a URL."""
-    rank, value = position.identity
-    plain = value.hex() if isinstance(value, bytes) else value
-    text = json.dumps([position.digest, position.key, rank, plain], ensure_ascii=False, separators=(",", ":"))
-    return urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
+    place = _place(position)
+    return _text([_seal(position.digest, place), *place])
 
 
 def read(text: str) -> Position:
-    """Read what :func:`write` wrote.
+    """Read what :func:`write` wrote; the position has the cursor's seal in place of the walk's digest.
 
     :raises ValueError: the text is no cursor.
     """
     try:
         plain = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)).decode("utf-8", "surrogatepass")
-        walk, key, rank, value = json.loads(plain, parse_constant=_refuse)
+        seal, key, rank, value = json.loads(plain, parse_constant=_refuse)
         if _KINDS.get(rank) is bytes:
             value = bytes.fromhex(value)
-        position = Position(key, (rank, value), walk)
+        position = Position(key, (rank, value), seal)
     except (TypeError, RecursionError) as error:
         raise ValueError("no cursor") from error
-    if type(value) is not _KINDS.get(rank) or type(key) not in (int, float, str, type(None)):
+    if type(value) is not _KINDS.get(rank) or type(key) not in (int, float, str, NoneType):
         raise ValueError("no cursor")
-    if write(position) != text:  # another spelling of the same position: made by hand
+    if _text([seal, *_place(position)]) != text:  # another spelling of the same: made by hand
         raise ValueError("no cursor")
     return position
+
+
+def belongs(position: Position, owner: Owner, question: Question) -> bool:
+    """Tell whether a position that was read is a place in the walk of a question, and unchanged."""
+    kinds: tuple[type, ...] = (int, float) if question.sort == COUNT else (int, NoneType)
+    if question.sort == NAME:
+        kinds = (str, NoneType)
+    return type(position.key) in kinds and position.digest == _seal(digest(owner, question), _place(position))
+
+
+def _place(position: Position) -> list[object]:
+    rank, value = position.identity
+    return [position.key, rank, value.hex() if isinstance(value, bytes) else value]
+
+
+def _seal(walk: str, place: list[object]) -> str:
+    return hashlib.sha256(json.dumps([walk, place]).encode()).hexdigest()[:16]
+
+
+def _text(parts: list[object]) -> str:
+    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    return urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).decode().rstrip("=")
 
 
 def _refuse(constant: str) -> None:

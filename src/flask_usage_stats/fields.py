@@ -25,13 +25,14 @@ class Field(NamedTuple):
 
 
 ID: Final = "_id"
+NAME: Final = "name"
 STATUS: Final = "status"
 COUNT: Final = "totalRequest"
 
 #: Every field of a row, in the order in which it is written.
 FIELDS: Final = (
     Field(ID, Kind.ID),
-    Field("name", Kind.TEXT),
+    Field(NAME, Kind.TEXT),
     Field("projectType", Kind.TEXT),
     Field(STATUS, Kind.TEXT),
     Field("plan", Kind.TEXT),

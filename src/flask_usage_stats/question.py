@@ -15,7 +15,8 @@ class Position:
     #: A number, casefolded text or microseconds since 1970; ``None`` where the row has none.
     key: float | str | None
     identity: IdKey
-    #: Of the owner and the question, so that a cursor serves only the walk that it came from.
+    #: Of the owner and the question, so that a cursor serves only the walk that it came from;
+    #: of a position that was read, the seal of its cursor.
     digest: str
 
 

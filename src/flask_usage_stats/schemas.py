@@ -307,5 +307,5 @@ def _contradictions(
     if question.after is not None:
         if "limit" not in arguments:
             yield "cursor", "cursor needs limit"
-        elif question.after.digest != cursor.digest(owner, question):
+        elif not cursor.belongs(question.after, owner, question):
             yield "cursor", f"cursor must be {_PARAMETERS.fields['cursor'].metadata['description']}"
