@@ -6,6 +6,7 @@ from importlib import import_module
 import pytest
 
 import flask_usage_stats
+from flask_usage_stats import errors
 
 
 def test_all():
@@ -33,6 +34,7 @@ def test_docstrings():
 
 
 def test_errors():
-    """Every error of the package is a UsageStatsError."""
-    errors = [flask_usage_stats.IdentityError, flask_usage_stats.MisuseError, flask_usage_stats.StoreError]
-    assert all(issubclass(error, flask_usage_stats.UsageStatsError) for error in errors)
+    """Every error of the package is a UsageStatsError, and the root exports the whole tree."""
+    tree = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
+    assert tree <= set(flask_usage_stats.__all__)
+    assert all(issubclass(getattr(errors, name), flask_usage_stats.UsageStatsError) for name in tree)

@@ -1,7 +1,7 @@
 """Answer ``GET /api/usage`` in any Flask application from the projects of a MongoDB collection."""
 
 from .blueprint import create_usage_blueprint
-from .errors import IdentityError, MisuseError, StoreError, UsageStatsError
+from .errors import IdentityError, MisuseError, ParametersError, StoreError, UsageStatsError
 from .protocols import Owner, UsageStore
 from .store import ProjectStore
 
@@ -9,6 +9,7 @@ __all__ = [
     "IdentityError",
     "MisuseError",
     "Owner",
+    "ParametersError",
     "ProjectStore",
     "StoreError",
     "UsageStatsError",

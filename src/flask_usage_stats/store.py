@@ -85,6 +85,8 @@ class ProjectStore:
     def projects_of(self, owner: Owner, /) -> Iterator[Mapping[str, object]]:
         """Read one owner's projects in a single query, a batch at a time, in no order.
 
+        Only where the driver cannot decode a value is the query sent again, and read field by field.
+
         .. code-block:: python
 
             {"_id": ObjectId("507f1f77bcf86cd799439012"), "name": "api-service", "totalRequest": 89456}
@@ -94,6 +96,7 @@ class ProjectStore:
             datetimes are naive UTC. Nothing where the owner has no projects.
         :raises StoreError: the projects could not be read whole and in time; the driver's error is its cause.
         :raises MisuseError: *projects* returned no collection, or *owned_by* no filter.
+        :raises Exception: whatever *projects* and *owned_by* raise themselves.
         """
         collection, _ = self._opened()
         deadline = monotonic() + self._timeout
