@@ -305,6 +305,8 @@ def test_shares(any_projects, client):
     assert all(GroupSchema().validate(group) == {} for group in body["groups"])
     any_projects.insert_one({"owner": "ada", "totalRequest": -3})
     assert [group["share"] for group in client.get("/api/usage?groupBy=plan").json["groups"]] == [None] * 3
+    any_projects.insert_one({"owner": "ada", "totalRequest": -2})
+    assert [group["share"] for group in client.get("/api/usage?groupBy=plan").json["groups"]] == [None] * 3
 
 
 def test_filters_see_what_is_shown(projects, app_factory):
