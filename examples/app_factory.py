@@ -10,7 +10,7 @@ from flask_jwt_extended import JWTManager
 from flask_pymongo import PyMongo
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
-from flask_usage_stats.auth import jwt_identity
+from flask_usage_stats.jwt import jwt_identity
 
 mongo = PyMongo()
 jwt = JWTManager()

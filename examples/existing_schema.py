@@ -13,7 +13,7 @@ from flask_jwt_extended import JWTManager
 from pymongo import MongoClient
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
-from flask_usage_stats.auth import jwt_identity
+from flask_usage_stats.jwt import jwt_identity
 
 FIELDS = {
     "name": "title",

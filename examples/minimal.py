@@ -11,7 +11,7 @@ from pymongo import MongoClient
 from werkzeug.security import check_password_hash
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
-from flask_usage_stats.auth import jwt_identity
+from flask_usage_stats.jwt import jwt_identity
 
 
 def create_app():

@@ -11,7 +11,7 @@ from flask import Flask
 from flask_jwt_extended import JWTManager
 
 from flask_usage_stats import create_usage_blueprint
-from flask_usage_stats.auth import jwt_identity
+from flask_usage_stats.jwt import jwt_identity
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS project (

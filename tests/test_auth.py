@@ -13,7 +13,8 @@ from flask_jwt_extended import JWTManager, create_access_token, create_refresh_t
 from werkzeug.local import LocalProxy
 
 from flask_usage_stats import IdentityError, ProjectStore, create_usage_blueprint
-from flask_usage_stats.auth import identity, jwt_identity
+from flask_usage_stats._core.owners import validate_owner
+from flask_usage_stats.jwt import jwt_identity
 
 KEY = "a key of at least thirty-two bytes, for HS256"
 ID = ObjectId("507f1f77bcf86cd799439011")
@@ -48,14 +49,14 @@ class TestGate:
     )
     def test_passes(self, value, passed):
         """An identity passes as a plain value of its own type."""
-        assert identity(value) == passed
-        assert type(identity(value)) is type(passed)
+        assert validate_owner(value) == passed
+        assert type(validate_owner(value)) is type(passed)
 
     @pytest.mark.parametrize("value", [True, 1.0, b"ada", [], {}, {"$gt": ""}, object, LocalProxy(lambda: None)])
     def test_refuses(self, value):
         """A value of any other type is refused, with the types that would do."""
         with pytest.raises(IdentityError, match="must return a str, an int, an ObjectId, a UUID or None"):
-            identity(value)
+            validate_owner(value)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from flask import Flask
 from pymongo import MongoClient
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
-from flask_usage_stats.cli import _PARAMETERS
+from flask_usage_stats._cli.commands import _PARAMETERS
 from flask_usage_stats.schemas import ParametersSchema
 
 MARCH = datetime(2024, 3, 14, 10, 15)

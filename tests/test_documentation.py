@@ -28,15 +28,16 @@ from sybil.sybil import Sybil
 from werkzeug.serving import make_server
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
-from flask_usage_stats.auth import jwt_identity
-from flask_usage_stats.cursor import write
+from flask_usage_stats._core.cursors import write
+from flask_usage_stats._core.query import Position
 from flask_usage_stats.errors import ParametersError
-from flask_usage_stats.question import Position
+from flask_usage_stats.jwt import jwt_identity
 from flask_usage_stats.schemas import ParametersSchema, question_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-MODULES = sorted((ROOT / "src" / "flask_usage_stats").glob("*.py"))
+PACKAGE = ROOT / "src" / "flask_usage_stats"
+MODULES = sorted(PACKAGE.rglob("*.py"))
 SAMPLED = [page for page in PAGES if page.stem == "http-api" or page.parent.name == "questions"]
 DAY = re.compile(r"usage-[0-9]{4}-[0-9]{2}-[0-9]{2}\.csv")
 KEY = "a key of at least thirty-two bytes, for HS256"
@@ -230,10 +231,11 @@ def test_page(page, names, sample):
         evaluate(DOCUMENTS, page, names | sample | {"URL": address, "__name__": "page"})
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
 def test_docstrings(module, names):
     """A docstring's examples run among the names of its module."""
-    name = "flask_usage_stats" if module.stem == "__init__" else f"flask_usage_stats.{module.stem}"
+    parts = module.relative_to(PACKAGE.parent).with_suffix("").parts
+    name = ".".join(part for part in parts if part != "__init__")
     evaluate(DOCSTRINGS, module, vars(import_module(name)) | names)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_usage_stats.encoding import encode
+from flask_usage_stats._formats.json import encode
 
 scalars = st.one_of(
     st.none(),

@@ -1,60 +1,96 @@
-"""Imports point down, and each library is met in one room."""
+"""Imports point down, and each library is used in one package."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import flask_usage_stats
 
-PACKAGE = Path(flask_usage_stats.__file__).parent
-#: From the top down: a room imports only rooms behind it.
-ROOMS = [
-    *("__init__", "blueprint", "cli", "openapi", "auth", "schemas", "doctor", "store", "query", "salvage", "log"),
-    *("representation", "bodies", "display", "tables", "report", "encoding", "groups", "selection", "rows"),
-    *("cursor", "question", "values", "protocols", "fields", "errors"),
-]
-LIBRARIES = {
-    "pymongo": {"store", "doctor"},
-    "apispec": {"openapi"},
-    "click": {"cli", "display"},
-    "rich": {"display"},
-    "marshmallow": {"schemas"},
-    "flask_jwt_extended": {"auth"},
-    "jwt": {"auth"},
-    "flask": {"blueprint", "cli", "auth", "representation"},
-    "werkzeug": {"blueprint"},
-    "orjson": {"encoding"},
-    "bson": {"cli", "auth", "doctor", "store", "query", "salvage", "rows", "encoding", "values", "protocols"},
+ROOT = Path(flask_usage_stats.__file__).parent
+
+#: A package or a public module: which others it may import, and which libraries it may use.
+RULES = {
+    "__init__": ({"_http", "_mongodb", "errors", "protocols"}, set()),
+    "_http": ({"_cli", "_formats", "_log", "_core", "errors", "protocols", "schemas"}, {"flask", "werkzeug"}),
+    "_cli": (
+        {"_mongodb", "_formats", "openapi", "_log", "_core", "errors", "protocols", "schemas"},
+        {"flask", "werkzeug", "click", "rich", "bson"},
+    ),
+    "_mongodb": ({"_core", "errors", "protocols"}, {"pymongo", "bson"}),
+    "_formats": ({"_core"}, {"orjson", "bson"}),
+    "_log": ({"_core", "errors", "protocols"}, {"bson"}),
+    "openapi": ({"schemas", "_core", "errors"}, {"apispec"}),
+    "schemas": ({"_core", "errors", "protocols"}, {"marshmallow"}),
+    "_core": ({"_formats", "errors", "protocols"}, {"bson"}),
+    "protocols": ({"errors"}, {"bson"}),
+    "errors": (set(), set()),
+    "jwt": ({"_core", "errors", "protocols"}, {"flask", "flask_jwt_extended", "jwt", "bson"}),
 }
+LIBRARIES = {"flask", "werkzeug", "flask_jwt_extended", "jwt", "pymongo", "bson", "marshmallow", "orjson", "apispec", "click", "rich"}  # fmt: skip
+MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 
-def imported(room):
-    for node in ast.walk(ast.parse((PACKAGE / f"{room}.py").read_text())):
+def room_of(path):
+    """Return the package of a module, or the module itself if it is directly in the root."""
+    return path.parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """Yield what a module imports, as absolute dotted names."""
+    package = ["flask_usage_stats", *path.parent.parts]
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.level and not node.module:
-                yield from ("." + alias.name for alias in node.names)
-            else:
-                yield "." * node.level + node.module
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = [*base, *(node.module or "").split(".")] if node.module else base
+            yield from (".".join([*base, alias.name]) for alias in node.names)
 
 
 def test_every_room_is_known():
-    """A new room takes its place in the staircase."""
-    assert sorted(path.stem for path in PACKAGE.glob("*.py")) == sorted(ROOMS)
+    """A new package or public module is added to the table."""
+    assert {room_of(path) for path in MODULES} == set(RULES)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_imports_point_down(room):
-    """A room imports only rooms below it."""
-    below = ROOMS[ROOMS.index(room) + 1 :]
-    assert {name[1:] for name in imported(room) if name.startswith(".")} <= set(below)
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_imports_point_down(path):
+    """A module imports only its own package and those that the table allows."""
+    allowed, _ = RULES[room_of(path)]
+    names = [name.split(".")[1] for name in imported(path) if name.startswith("flask_usage_stats.")]
+    assert set(names) - {room_of(path)} <= allowed
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_one_library_one_room(room):
-    """A library is met only where it belongs."""
-    for name in imported(room):
-        library = name.split(".")[0]
-        assert room in LIBRARIES.get(library, {room}), f"{room} imports {library}"
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_libraries(path):
+    """A module uses only the libraries that the table allows."""
+    _, allowed = RULES[room_of(path)]
+    assert {name.split(".")[0] for name in imported(path)} & LIBRARIES <= allowed
+
+
+@pytest.mark.parametrize("package", sorted(room for room in RULES if (ROOT / room).is_dir()))
+def test_no_cycles(package):
+    """The modules of one package do not import each other in a circle."""
+    graph = {
+        path.stem: {name.split(".")[2] for name in imported(path) if name.startswith(f"flask_usage_stats.{package}.")}
+        for path in MODULES
+        if room_of(path) == package
+    }
+    while graph:
+        leaves = {name for name, others in graph.items() if not others & graph.keys()}
+        assert leaves, f"a circle among {sorted(graph)}"
+        graph = {name: others for name, others in graph.items() if name not in leaves}
+
+
+def test_what_a_mount_loads():
+    """Building a blueprint loads none of the libraries that only some applications need."""
+    program = (
+        "import sys; from flask_usage_stats import ProjectStore, create_usage_blueprint;"
+        " from pymongo import MongoClient; db = MongoClient(connect=False).platform;"
+        " create_usage_blueprint(ProjectStore(db.projects), authenticate=lambda: None);"
+        " print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert not {"flask_jwt_extended", "jwt", "rich", "apispec"} & set(run.stdout.split())

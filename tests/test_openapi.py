@@ -21,7 +21,7 @@ from schemathesis.checks import load_all_checks
 from werkzeug.http import parse_options_header
 
 from flask_usage_stats import MisuseError, ProjectStore, create_usage_blueprint
-from flask_usage_stats.fields import FIELDS
+from flask_usage_stats._core.fields import FIELDS
 from flask_usage_stats.openapi import openapi_fragment
 from flask_usage_stats.schemas import ErrorSchema, GroupSchema, ParametersSchema, ProjectSchema, UsageSchema
 

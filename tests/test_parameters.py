@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_usage_stats import cursor
+from flask_usage_stats._core import cursors as cursor
+from flask_usage_stats._core.query import PLAIN, Position, Question
 from flask_usage_stats.errors import ParametersError
-from flask_usage_stats.question import PLAIN, Position, Question
 from flask_usage_stats.schemas import question_of
 
 MUST = {

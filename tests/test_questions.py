@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from test_contract import strict
 
 from flask_usage_stats import ProjectStore
-from flask_usage_stats.question import Position, Question
+from flask_usage_stats._core.ordering import page
+from flask_usage_stats._core.query import Position, Question
+from flask_usage_stats._core.values import instant_of
 from flask_usage_stats.schemas import GroupSchema, UsageSchema
-from flask_usage_stats.selection import page
-from flask_usage_stats.values import instant_of
 
 on_one_database = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

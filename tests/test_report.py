@@ -9,9 +9,9 @@ from bson import Decimal128, Int64, ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_usage_stats.encoding import encode_answer
-from flask_usage_stats.fields import FIELDS
-from flask_usage_stats.report import rank
+from flask_usage_stats._core.fields import FIELDS
+from flask_usage_stats._core.report import rank
+from flask_usage_stats._formats.json import encode_answer
 from flask_usage_stats.schemas import UsageSchema
 
 NAMES = [field.name for field in FIELDS]

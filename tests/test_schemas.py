@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from flask_usage_stats.fields import FIELDS
+from flask_usage_stats._core.fields import FIELDS
 from flask_usage_stats.schemas import ErrorSchema, ProjectSchema, UsageSchema
 
 GOOD = {"success": True, "totalRequests": 3, "projectStats": [{"_id": "1", "totalRequest": 3}]}

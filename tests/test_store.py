@@ -20,7 +20,8 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient, MongoClient, monitoring
 
-from flask_usage_stats import MisuseError, ProjectStore, StoreError, salvage
+from flask_usage_stats import MisuseError, ProjectStore, StoreError
+from flask_usage_stats._mongodb import salvage
 
 NOON = datetime(2024, 3, 14, 12, tzinfo=UTC)
 WIDE_7 = "\N{FULLWIDTH DIGIT SEVEN}"
@@ -297,7 +298,7 @@ class TestDamaged:
         """The second read has no time of its own."""
         projects.insert_one(damaged(1))
         clock = iter([0, 0.1, 99])
-        monkeypatch.setattr("flask_usage_stats.store.monotonic", lambda: next(clock))
+        monkeypatch.setattr("flask_usage_stats._mongodb.store.monotonic", lambda: next(clock))
         with pytest.raises(StoreError, match="in time"):
             ids(ProjectStore(projects))
 
@@ -529,7 +530,7 @@ class TestReading:
     def test_no_time_left(self, projects, monkeypatch):
         """With no time left nothing is asked: for the driver, 0 seconds are no limit."""
         clock = iter([0, 5])
-        monkeypatch.setattr("flask_usage_stats.store.monotonic", lambda: next(clock))
+        monkeypatch.setattr("flask_usage_stats._mongodb.store.monotonic", lambda: next(clock))
         with pytest.raises(StoreError, match="in time"):
             ids(ProjectStore(projects))
 

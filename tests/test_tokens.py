@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
-from flask_usage_stats.auth import jwt_identity
+from flask_usage_stats.jwt import jwt_identity
 from flask_usage_stats.schemas import UsageSchema
 
 KEY = "a key of at least thirty-two bytes, for HS256"

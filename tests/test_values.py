@@ -12,8 +12,8 @@ from bson.datetime_ms import DatetimeMS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_usage_stats import values
-from flask_usage_stats.report import rank
+from flask_usage_stats._core import values
+from flask_usage_stats._core.report import rank
 
 EAST = timezone(timedelta(hours=5, minutes=30))
 

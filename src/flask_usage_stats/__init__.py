@@ -1,9 +1,9 @@
 """Answer ``GET /api/usage`` in any Flask application from the projects of a MongoDB collection."""
 
-from .blueprint import create_usage_blueprint
+from ._http.blueprint import create_usage_blueprint
+from ._mongodb.store import ProjectStore
 from .errors import IdentityError, MisuseError, ParametersError, StoreError, UsageStatsError
 from .protocols import Owner, UsageStore
-from .store import ProjectStore
 
 __all__ = [
     "IdentityError",

@@ -1,6 +1,6 @@
 """What a host can bring: an identity, and a store of its own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
@@ -10,6 +10,12 @@ from bson import ObjectId
 #:
 #: .. versionadded:: 0.1.0
 Owner: TypeAlias = str | int | ObjectId | UUID
+
+#: A callback that takes nothing, runs inside the request and must return the caller's identity,
+#: or ``None`` or ``""`` where nobody is signed in. It may raise an ``HTTPException`` to refuse the request.
+#:
+#: .. versionadded:: 0.1.0
+Authenticate: TypeAlias = Callable[[], Owner | None]
 
 
 class UsageStore(Protocol):

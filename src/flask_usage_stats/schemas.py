@@ -16,9 +16,8 @@ from typing import Any, Final
 from marshmallow import EXCLUDE, Schema, fields
 from marshmallow.exceptions import ValidationError
 
-from . import cursor
-from .errors import ParametersError
-from .fields import (
+from ._core import cursors as cursor
+from ._core.fields import (
     COUNT,
     ERRORS,
     FIELDS,
@@ -33,8 +32,9 @@ from .fields import (
     TOTAL,
     Kind,
 )
+from ._core.query import PLAIN, Question
+from .errors import ParametersError
 from .protocols import Owner
-from .question import PLAIN, Question
 
 __all__ = ["ErrorSchema", "GroupSchema", "ParametersSchema", "ProjectSchema", "UsageSchema"]
 

@@ -13,7 +13,7 @@ from pymongo.collection import Collection
 from werkzeug.test import EnvironBuilder
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
-from flask_usage_stats.auth import jwt_identity
+from flask_usage_stats.jwt import jwt_identity
 
 SECRET = "a secret of the benchmark, of 32 bytes or more"
 

@@ -6,10 +6,10 @@ from urllib.parse import parse_qs, urlencode
 
 from flask import Request, Response
 
-from . import cursor
-from .bodies import csv_body, json_body
-from .question import Question
-from .report import Report
+from .._core import cursors as cursor
+from .._core.query import Question
+from .._core.report import Report
+from .._formats.bodies import csv_body, json_body
 
 
 def arguments_of(request: Request) -> dict[str, list[str]]:

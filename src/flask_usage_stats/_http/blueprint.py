@@ -10,18 +10,19 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
-from . import cursor, log
-from .auth import Authenticate, identity
-from .bodies import csv_writer
-from .cli import add_commands
-from .encoding import encode
-from .errors import MisuseError, ParametersError, brief, is_async
-from .fields import ERRORS, MESSAGE, SUCCESS
-from .protocols import Owner, UsageStore
-from .report import rank
-from .representation import arguments_of, represent, wants_csv
-from .schemas import question_of
-from .values import text_of
+from .. import _log as log
+from .._cli.commands import add_commands
+from .._core import cursors as cursor
+from .._core.fields import ERRORS, MESSAGE, SUCCESS
+from .._core.owners import validate_owner
+from .._core.report import rank
+from .._core.values import text_of
+from .._formats.bodies import csv_writer
+from .._formats.json import encode
+from ..errors import MisuseError, ParametersError, brief, is_async
+from ..protocols import Authenticate, Owner, UsageStore
+from ..schemas import question_of
+from .responses import arguments_of, represent, wants_csv
 
 _CHALLENGE: Final = 'Bearer realm="usage"'
 # RFC 6750, section 3.1: only a request that carried a credential is told an error.
@@ -71,7 +72,7 @@ def create_usage_blueprint(
         owner: Owner | None = None
         try:
             try:
-                owner = identity(authenticate())
+                owner = validate_owner(authenticate())
             except HTTPException as refusal:
                 return _refused(refusal)
             if owner is None:

@@ -18,11 +18,12 @@ from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 from pymongo.errors import ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
 
+from .._core.fields import ID
+from .._core.owners import OwnerType
+from ..errors import MisuseError, StoreError, brief, is_async
+from ..protocols import Owner
 from . import salvage
-from .errors import MisuseError, StoreError, brief, is_async
-from .fields import ID
-from .protocols import Owner
-from .query import Document, OwnedBy, OwnerType, ProjectQuery
+from .mapping import Document, OwnedBy, ProjectQuery
 
 __all__ = ["ProjectStore", "Projects"]
 

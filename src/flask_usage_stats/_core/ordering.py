@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 
 from . import values
 from .fields import COUNT
-from .question import Position, Question
+from .query import Position, Question
 from .rows import Row
 from .values import Number
 

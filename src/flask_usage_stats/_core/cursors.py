@@ -10,9 +10,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from types import NoneType
 from typing import Final
 
+from ..protocols import Owner
 from .fields import COUNT, NAME
-from .protocols import Owner
-from .question import Position, Question
+from .query import Position, Question
 
 _KINDS: Final = {0: int, 1: int, 2: str, 3: bytes, 4: str}  # of the value in an IdKey, by its rank
 

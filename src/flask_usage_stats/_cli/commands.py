@@ -12,16 +12,17 @@ import click
 from bson import ObjectId
 from flask import Blueprint
 
-from . import cursor, display, log
-from .auth import identity
-from .bodies import csv_body, csv_writer, json_body
-from .doctor import Verdict, examine
-from .errors import IdentityError, ParametersError
-from .protocols import Owner, UsageStore
-from .query import OwnerType, owner_as
-from .report import rank
-from .schemas import question_of
-from .store import ProjectStore
+from .. import _log as log
+from .._core import cursors as cursor
+from .._core.owners import OwnerType, convert_owner, validate_owner
+from .._core.report import rank
+from .._formats.bodies import csv_body, csv_writer, json_body
+from .._mongodb.checks import Verdict, examine
+from .._mongodb.store import ProjectStore
+from ..errors import IdentityError, ParametersError
+from ..protocols import Owner, UsageStore
+from ..schemas import question_of
+from . import table as display
 
 #: The parameters of the route as options; all may be repeated, so that the one set of rules says which may not.
 _PARAMETERS: Final = {
@@ -110,7 +111,7 @@ def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
         """Print the route's OpenAPI document as JSON."""
         with _in_a_line():
             try:
-                module = import_module(".openapi", __package__)
+                module = import_module("flask_usage_stats.openapi")
             except ImportError as error:
                 raise _Failure("openapi needs apispec: pip install 'flask-usage-stats[openapi]'") from error
             fragment = module.openapi_fragment(url_prefix=url_prefix)
@@ -147,7 +148,7 @@ def _report(store: UsageStore, owner: Owner, form: str, parameters: Mapping[str,
 
 def _owner(text: str, owner_type: OwnerType) -> Owner:
     try:
-        owner = identity(owner_as(text, owner_type))
+        owner = validate_owner(convert_owner(text, owner_type))
     except IdentityError:
         owner = None
     if owner is None:

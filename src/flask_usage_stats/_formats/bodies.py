@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from . import cursor
-from .encoding import encode_answer
-from .fields import FIELDS, GROUP_PROJECTS, GROUP_SHARE, GROUPS, NEXT_CURSOR, TOTAL
-from .question import Question
-from .report import Report
-from .rows import Row
-from .tables import encode_line, encode_lines
+from .._core import cursors as cursor
+from .._core.fields import FIELDS, GROUP_PROJECTS, GROUP_SHARE, GROUPS, NEXT_CURSOR, TOTAL
+from .._core.query import Question
+from .._core.report import Report
+from .._core.rows import Row
+from .csv import encode_line, encode_lines
+from .json import encode_answer
 
 _COLUMNS: Final = tuple(name for name, _ in FIELDS)
 

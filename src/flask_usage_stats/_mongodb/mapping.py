@@ -1,27 +1,21 @@
 """What to ask a collection for: the filter for one owner, the projection, and the names on the way back."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from bson import ObjectId
 
-from .errors import MisuseError, brief, is_async
-from .fields import COUNT, FIELDS, ID, OWNER, STATUS
-from .protocols import Owner
+from .._core.fields import COUNT, FIELDS, ID, OWNER, STATUS
+from .._core.owners import OwnerType, convert_owner, is_object_id_text
+from ..errors import MisuseError, brief, is_async
+from ..protocols import Owner
 from .salvage import Unreadable
-from .values import fits_int64
 
 Document: TypeAlias = dict[str, Any]
 OwnedBy: TypeAlias = Callable[[Owner], dict[str, Any]]
-OwnerType: TypeAlias = type[str] | type[int] | type[ObjectId] | type[UUID]
 
 _NAMES: Final = (*(field.name for field in FIELDS), OWNER)
-_OBJECT_ID: Final = re.compile(r"[0-9a-fA-F]{24}")
-# One spelling an integer and one a UUID, hyphens apart: two texts must not be one owner.
-_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
-_UUID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MISSING: Final = object()
 
 
@@ -75,7 +69,7 @@ class ProjectQuery:
 
     def _match(self, owner: Owner) -> Document | None:
         if isinstance(owner, str) and self._owner_type is not None:
-            converted = owner_as(owner, self._owner_type)
+            converted = convert_owner(owner, self._owner_type)
             if converted is None:
                 return None
             owner = converted
@@ -84,7 +78,7 @@ class ProjectQuery:
             if not isinstance(match, dict) or not match:
                 raise MisuseError(f"owned_by must return a filter: a dict, not empty; got {type(match).__name__}")
             return match
-        if isinstance(owner, str) and self._owner_type is None and _OBJECT_ID.fullmatch(owner):
+        if isinstance(owner, str) and self._owner_type is None and is_object_id_text(owner):
             return {self.owner_path: {"$in": [ObjectId(owner), owner]}}
         return {self.owner_path: {"$eq": owner}}
 
@@ -149,17 +143,6 @@ def _kept(status: str, excluded: list[str]) -> Document | None:
     parts = status.split(".")
     no_arrays = {".".join(parts[:end]): {"$not": {"$type": "array"}} for end in range(1, len(parts))}
     return {"$nor": [{**no_arrays, status: {"$in": excluded, "$not": {"$type": "array"}}}]}
-
-
-def owner_as(owner: str, owner_type: OwnerType) -> Owner | None:
-    """Read text as an identity of a type; ``None`` where it is not one, or not in its one spelling."""
-    if owner_type is str:
-        return owner
-    if owner_type is ObjectId:
-        return ObjectId(owner) if _OBJECT_ID.fullmatch(owner) else None
-    if owner_type is UUID:
-        return UUID(owner) if _UUID.fullmatch(owner.lower()) else None
-    return int(owner) if _INTEGER.fullmatch(owner) and fits_int64(int(owner)) else None
 
 
 def _renamed(document: Document, parts: Mapping[str, list[str]]) -> Iterator[tuple[str, object]]:

@@ -9,9 +9,9 @@ from typing import Any, Final
 import orjson
 from bson import ObjectId
 
-from . import values
-from .fields import FIELDS, PROJECTS, SUCCESS, TOTAL, Kind
-from .values import Number
+from .._core import values
+from .._core.fields import FIELDS, PROJECTS, SUCCESS, TOTAL, Kind
+from .._core.values import Number
 
 _OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATETIME
 _DATES: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z

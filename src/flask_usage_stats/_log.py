@@ -4,9 +4,9 @@ import logging
 import traceback
 from typing import Final
 
+from ._core.rows import Changes
 from .errors import UsageStatsError, brief, printable
 from .protocols import Owner
-from .rows import Changes
 
 _logger: Final = logging.getLogger("flask_usage_stats")
 

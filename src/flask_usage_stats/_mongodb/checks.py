@@ -14,8 +14,8 @@ from bson import Decimal128, ObjectId
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
-from .protocols import Owner
-from .query import Document, ProjectQuery
+from ..protocols import Owner
+from .mapping import Document, ProjectQuery
 from .store import READ_ERRORS, SIMPLE, ProjectStore, checked_timeout, failure, serves
 
 

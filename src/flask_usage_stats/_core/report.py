@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from . import selection, values
-from .encoding import encode, encode_rows
+from .._formats.json import encode, encode_rows
+from . import ordering as selection
+from . import values
 from .groups import Group, Groups
-from .question import PLAIN, Position, Question
+from .query import PLAIN, Position, Question
 from .rows import Changes, Row, Rows, converted, shown
 from .values import IdKey, Number
 

@@ -10,13 +10,13 @@ from unicodedata import combining, east_asian_width
 
 import click
 
-from . import cursor
-from .errors import printable
-from .fields import COUNT, GROUP_PROJECTS, GROUP_SHARE, ID, STATUS, TOTAL
-from .groups import Group
-from .question import Question
-from .report import Report
-from .values import Number
+from .._core import cursors as cursor
+from .._core.fields import COUNT, GROUP_PROJECTS, GROUP_SHARE, ID, STATUS, TOTAL
+from .._core.groups import Group
+from .._core.query import Question
+from .._core.report import Report
+from .._core.values import Number
+from ..errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

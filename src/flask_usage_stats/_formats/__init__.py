@@ -1,0 +1,1 @@
+"""The two forms of a response: JSON and CSV."""

@@ -1,0 +1,1 @@
+"""The edge: views that turn a request into a response, with Flask."""
