@@ -33,17 +33,17 @@ def create_app():
     client = MongoClient(os.environ.get("MONGODB_URI", "mongodb://localhost:27017"))
     db = client.get_default_database("platform")
 
-    def owned_by(user):
+    def owner_filter(user):
         """Match the projects of every team that the user is a member of."""
         teams = db.teams.distinct("_id", {"members": {"$eq": user}})
         return {"team": {"$in": teams}}  # an empty list matches no project
 
-    store = ProjectStore(db.apps, fields=FIELDS, owned_by=owned_by, excluded_statuses=("archived", "deleted"))
+    store = ProjectStore(db.apps, fields=FIELDS, owner_filter=owner_filter, excluded_statuses=("archived", "deleted"))
     app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity))
 
     @app.cli.command("create-indexes")
     def create_indexes():
-        """Make the index that the filter of owned_by needs."""
+        """Make the index that the filter of owner_filter needs."""
         db.apps.create_index("team")
 
     return app

@@ -1,4 +1,4 @@
-"""A host whose projects are in SQLite: any object with a method ``projects_of`` is a store.
+"""A host whose projects are in SQLite: any object with a method ``iter_projects`` is a store.
 
 DATABASE=platform.sqlite JWT_SECRET_KEY=... flask --app examples/other_store.py run
 """
@@ -48,7 +48,7 @@ class SqliteStore:
         with closing(sqlite3.connect(self.path)) as connection:
             connection.executescript(SCHEMA)
 
-    def projects_of(self, owner, /):
+    def iter_projects(self, owner, /):
         """Hand out one owner's projects."""
         with closing(sqlite3.connect(self.path, timeout=5)) as connection:
             connection.row_factory = sqlite3.Row

@@ -12,7 +12,7 @@ from flask import Flask
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token
 from werkzeug.local import LocalProxy
 
-from flask_usage_stats import IdentityError, ProjectStore, create_usage_blueprint
+from flask_usage_stats import InvalidOwnerError, ProjectStore, create_usage_blueprint
 from flask_usage_stats._core.owners import validate_owner
 from flask_usage_stats.jwt import jwt_identity
 
@@ -55,7 +55,7 @@ class TestGate:
     @pytest.mark.parametrize("value", [True, 1.0, b"ada", [], {}, {"$gt": ""}, object, LocalProxy(lambda: None)])
     def test_refuses(self, value):
         """A value of any other type is refused, with the types that would do."""
-        with pytest.raises(IdentityError, match="must return a str, an int, an ObjectId, a UUID or None"):
+        with pytest.raises(InvalidOwnerError, match="must return a str, an int, an ObjectId, a UUID or None"):
             validate_owner(value)
 
 

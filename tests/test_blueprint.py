@@ -8,7 +8,7 @@ import pytest
 from flask import Blueprint, Flask, abort, jsonify
 from flask.json.provider import DefaultJSONProvider
 
-from flask_usage_stats import MisuseError, ProjectStore, create_usage_blueprint
+from flask_usage_stats import ConfigurationError, ProjectStore, create_usage_blueprint
 
 
 class Store:
@@ -17,7 +17,7 @@ class Store:
     def __init__(self, *rows):
         self.rows = rows
 
-    def projects_of(self, owner):
+    def iter_projects(self, owner):
         return [row for row in self.rows if row["owner"] == owner]
 
 
@@ -154,7 +154,7 @@ class TestHost:
         """An HTTPException out of a store is a failure: only the authenticate callback may refuse."""
 
         class Refusing:
-            def projects_of(self, owner):
+            def iter_projects(self, owner):
                 abort(404)
 
         assert usage(app_factory(Refusing())).status_code == 500
@@ -164,7 +164,7 @@ class TestHost:
         """A store that gives no mappings is a failure."""
 
         class Odd:
-            def projects_of(self, owner):
+            def iter_projects(self, owner):
                 return documents
 
         assert usage(app_factory(Odd())).status_code == 500
@@ -182,8 +182,8 @@ class TestMisuse:
         ids=lambda store: type(store).__name__,
     )
     def test_store(self, store):
-        """What has no method projects_of is refused, a bare collection among them."""
-        with pytest.raises(MisuseError, match=r"such as ProjectStore\(db\.projects\)"):
+        """What has no method iter_projects is refused, a bare collection among them."""
+        with pytest.raises(ConfigurationError, match=r"such as ProjectStore\(db\.projects\)"):
             create_usage_blueprint(store, authenticate=ada)
 
     async def later(self):
@@ -200,7 +200,7 @@ class TestMisuse:
     )
     def test_authenticate(self, authenticate, fix):
         """A callback that cannot be called, or not as it will be, is refused."""
-        with pytest.raises(MisuseError, match=fix):
+        with pytest.raises(ConfigurationError, match=fix):
             create_usage_blueprint(Store(), authenticate=authenticate)
 
     @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ class TestMisuse:
     @pytest.mark.parametrize("prefix", ["api", 5, None])
     def test_url_prefix(self, prefix):
         """A prefix that Flask would refuse later is refused at once."""
-        with pytest.raises(MisuseError, match="begin with a slash"):
+        with pytest.raises(ConfigurationError, match="begin with a slash"):
             create_usage_blueprint(Store(), authenticate=ada, url_prefix=prefix)
 
     @pytest.mark.parametrize("name", ["", "a.b"])

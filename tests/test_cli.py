@@ -27,7 +27,7 @@ class Store:
     def __init__(self, *rows):
         self.rows = rows
 
-    def projects_of(self, owner):
+    def iter_projects(self, owner):
         return [row for row in self.rows if row["owner"] == owner]
 
 
@@ -321,13 +321,13 @@ class TestErrors:
         """Whatever a store raises is one line with its type and place, without its text."""
 
         class Failing:
-            def projects_of(self, owner):
+            def iter_projects(self, owner):
                 raise RuntimeError("hunter2")
 
         result = flask(Failing(), "report", "--owner", "ada")
         assert result.exit_code == 1
         assert result.stderr.startswith(f"Error: RuntimeError ({__file__}:")
-        assert result.stderr.endswith(" in projects_of)\n")
+        assert result.stderr.endswith(" in iter_projects)\n")
 
     def test_changed_values(self, flask, projects):
         """Stored values that do not fit are logged as in a request."""
@@ -354,16 +354,16 @@ class TestIndexes:
 
     def test_owned_by(self, flask, projects):
         """Where the host decides what matches, it is told what to index."""
-        result = flask(ProjectStore(projects, owned_by=lambda owner: {"team": 1}), "ensure-indexes")
+        result = flask(ProjectStore(projects, owner_filter=lambda owner: {"team": 1}), "ensure-indexes")
         assert result.exit_code == 1
-        assert result.stderr.startswith("Error: owned_by decides which projects match: index the path")
+        assert result.stderr.startswith("Error: owner_filter decides which projects match: index the path")
 
 
 class TestOpenApi:
     def test_printed(self, flask, monkeypatch):
         """The document is printed as JSON, for the prefix of the blueprint or another."""
         module = ModuleType("flask_usage_stats.openapi")
-        module.openapi_fragment = lambda *, url_prefix: {"paths": {f"{url_prefix}/usage": {}}}
+        module.openapi_document = lambda *, url_prefix: {"paths": {f"{url_prefix}/usage": {}}}
         monkeypatch.setitem(sys.modules, module.__name__, module)
         assert json.loads(flask(Store(), "openapi").stdout) == {"paths": {"/api/usage": {}}}
         assert json.loads(flask(Store(), "openapi", "--url-prefix", "/v2").stdout) == {"paths": {"/v2/usage": {}}}
@@ -371,10 +371,10 @@ class TestOpenApi:
     @pytest.mark.skipif(find_spec("flask_usage_stats.openapi") is None, reason="there is no such module yet")
     def test_document(self, flask):
         """The document is that of the package."""
-        from flask_usage_stats.openapi import openapi_fragment
+        from flask_usage_stats.openapi import openapi_document
 
         result = flask(Store(), "openapi", "--url-prefix", "/v2")
-        assert (result.exit_code, json.loads(result.stdout)) == (0, openapi_fragment(url_prefix="/v2"))
+        assert (result.exit_code, json.loads(result.stdout)) == (0, openapi_document(url_prefix="/v2"))
 
     def test_without_apispec(self, flask, monkeypatch):
         """Where apispec is missing, the fix is told."""

@@ -492,7 +492,7 @@ class TestFailure:
         """A store that fails half way is the error, never some of the rows."""
 
         class Store:
-            def projects_of(self, owner):
+            def iter_projects(self, owner):
                 for index in range(after):
                     yield {"_id": index}
                 raise RuntimeError("secret connection string")
@@ -501,7 +501,7 @@ class TestFailure:
         assert (response.status_code, strict(response)) == (500, FAILED)
         (record,) = caplog.records
         assert "RuntimeError (" in record.getMessage()
-        assert "in projects_of" in record.getMessage()
+        assert "in iter_projects" in record.getMessage()
         assert "secret" not in caplog.text
 
     def test_deadline_between_batches(self, projects, ask, monkeypatch):
@@ -515,7 +515,7 @@ class TestFailure:
         """A store's own words cannot forge a line of the log, nor fill it."""
 
         class Store:
-            def projects_of(self, owner):
+            def iter_projects(self, owner):
                 raise StoreError("first\nsecond" + 5000 * "x")
 
         ask(Store())
@@ -533,7 +533,7 @@ class TestFailure:
 
     def test_error_in_read(self, projects, ask):
         """A filter that the server refuses is the error body, without the server's words."""
-        store = ProjectStore(projects, owned_by=lambda owner: {"$nonsense": owner})
+        store = ProjectStore(projects, owner_filter=lambda owner: {"$nonsense": owner})
         response = ask(store)
         assert (response.status_code, strict(response)) == (500, FAILED)
 
@@ -631,7 +631,7 @@ class TestIdentity:
         projects.insert_one({"owner": value if isinstance(value, bool) else "ada"})
         response = ask(projects, lambda: value)
         assert (response.status_code, strict(response)) == (500, FAILED)
-        assert "IdentityError" in caplog.text
+        assert "InvalidOwnerError" in caplog.text
 
     @pytest.mark.parametrize("owner", ["a" * 1024, "é" * 512, "x\0\r\n", 2**63 - 1, -(2**63), 0, ID, Int64(5)])
     def test_identities(self, projects, ask, owner):

@@ -14,7 +14,7 @@ from flask_usage_stats import ProjectStore
 
 REACHABLE = "sound        reachable: the database answers\n"
 INDEX = "sound        index: the read uses usage_stats_owner\n"
-OWNED_BY = "owned_by decides which projects match, and only you know what it reads"
+OWNER_FILTER = "owner_filter decides which projects match, and only you know what it reads"
 
 
 @pytest.fixture
@@ -223,13 +223,13 @@ class TestCannotTell:
     def test_owned_by(self, doctor, projects):
         """Where the host decides which projects match, the counts alone are judged."""
         projects.insert_one({"team": 1})
-        assert doctor(ProjectStore(projects, owned_by=lambda owner: {"team": 1})) == (
+        assert doctor(ProjectStore(projects, owner_filter=lambda owner: {"team": 1})) == (
             2,
             REACHABLE
-            + f"cannot tell  index: {OWNED_BY}\n"
+            + f"cannot tell  index: {OWNER_FILTER}\n"
             + "sound        counts: each of 1 projects has a finite number, or none\n"
-            + f"cannot tell  owner types: {OWNED_BY}\n"
-            + f"cannot tell  no owner: {OWNED_BY}\n",
+            + f"cannot tell  owner types: {OWNER_FILTER}\n"
+            + f"cannot tell  no owner: {OWNER_FILTER}\n",
         )
 
     def test_mongomock(self, doctor):

@@ -30,7 +30,7 @@ from werkzeug.serving import make_server
 from flask_usage_stats import ProjectStore, create_usage_blueprint
 from flask_usage_stats._core.cursors import write
 from flask_usage_stats._core.query import Position
-from flask_usage_stats.errors import ParametersError
+from flask_usage_stats.errors import InvalidParametersError
 from flask_usage_stats.jwt import jwt_identity
 from flask_usage_stats.schemas import ParametersSchema, question_of
 
@@ -172,7 +172,7 @@ def sample(names):
         )
     names["db"].projects.insert_one({"_id": 1, "owner": "other", "name": '=1+1, "sum"', "totalRequest": 7})
     down = ProjectStore(MongoClient("mongodb://localhost:27017").platform.projects, timeout=0.3)
-    down._projects.database.client.close()
+    down._source.database.client.close()
     callers = {
         "Bearer TOKEN": (names["store"], lambda: owner),
         "Bearer TOKEN-OF-ANOTHER-USER": (names["store"], lambda: "other"),
@@ -259,7 +259,7 @@ def test_every_message():
         {name: [""] for name in bad},
         {"minRequests": ["2"], "maxRequests": ["1"], "cursor": [write(Position(1, (0, 0), ""))]},
     ):
-        with pytest.raises(ParametersError) as caught:
+        with pytest.raises(InvalidParametersError) as caught:
             question_of(requests, "ada")
         for (message,) in caught.value.errors.values():
             assert f"`{message}`" in table

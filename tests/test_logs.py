@@ -11,7 +11,7 @@ from flask_jwt_extended import JWTManager, create_access_token
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from flask_usage_stats import MisuseError, ProjectStore, StoreError, create_usage_blueprint
+from flask_usage_stats import ConfigurationError, ProjectStore, StoreError, create_usage_blueprint
 from flask_usage_stats.jwt import jwt_identity
 
 SECRET = "swordfish"
@@ -24,7 +24,7 @@ class Breaking:
     def __init__(self, error):
         self.error = error
 
-    def projects_of(self, owner):
+    def iter_projects(self, owner):
         yield {"_id": 1, "name": SECRET}
         raise self.error
 
@@ -57,13 +57,13 @@ class TestFailures:
         record = only(caplog)
         assert record.levelno == logging.ERROR
         assert type(error).__name__.split("\n")[0] in record.getMessage()
-        assert "in projects_of" in record.getMessage()
+        assert "in iter_projects" in record.getMessage()
 
     @pytest.mark.parametrize(
         ("error", "shown"),
         [
             (StoreError("the disk is full"), "StoreError: the disk is full"),
-            (MisuseError("pass `db.projects`"), "MisuseError: pass `db.projects`"),
+            (ConfigurationError("pass `db.projects`"), "ConfigurationError: pass `db.projects`"),
             (StoreError("a\r\nb\x1b[2J\u2028c\ud800"), r"StoreError: a\r\nb\x1b[2J\u2028c\ud800"),
             (StoreError("x" * 10_000), "x" * 500 + " ("),
         ],
@@ -166,7 +166,7 @@ class TestChanges:
         """A request that fails says only that."""
 
         class Store:
-            def projects_of(self, owner):
+            def iter_projects(self, owner):
                 yield {"_id": 1, "name": [SECRET]}
                 raise RuntimeError(SECRET)
 

@@ -20,9 +20,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from schemathesis.checks import load_all_checks
 from werkzeug.http import parse_options_header
 
-from flask_usage_stats import MisuseError, ProjectStore, create_usage_blueprint
+from flask_usage_stats import ConfigurationError, ProjectStore, create_usage_blueprint
 from flask_usage_stats._core.fields import FIELDS
-from flask_usage_stats.openapi import openapi_fragment
+from flask_usage_stats.openapi import openapi_document
 from flask_usage_stats.schemas import ErrorSchema, GroupSchema, ParametersSchema, ProjectSchema, UsageSchema
 
 #: Of each method, against the real server.
@@ -56,7 +56,7 @@ def conforms(document, path, response):
 
 
 class Broken:
-    def projects_of(self, owner, /):
+    def iter_projects(self, owner, /):
         raise OSError
 
 
@@ -80,7 +80,7 @@ def app(projects):
         app.register_blueprint(
             create_usage_blueprint(store, authenticate=caller, name=f"usage{prefix[1:]}", url_prefix=prefix)
         )
-    app.add_url_rule("/openapi.json", view_func=openapi_fragment)
+    app.add_url_rule("/openapi.json", view_func=openapi_document)
     return app
 
 
@@ -93,7 +93,7 @@ class TestDocument:
     @pytest.mark.parametrize("prefix", ["/api", "", "/", "/api/v2", "/api/v2/", "/über-uns"])
     def test_valid(self, prefix):
         """It is valid OpenAPI 3.1 for any prefix, and its one path is where the blueprint of that prefix answers."""
-        document = valid(openapi_fragment(prefix))
+        document = valid(openapi_document(prefix))
         (path,) = document["paths"]
         app = Flask("host")
         app.register_blueprint(create_usage_blueprint(Broken(), authenticate=lambda: None, url_prefix=prefix))
@@ -102,32 +102,32 @@ class TestDocument:
     @pytest.mark.parametrize("prefix", ["api", "/<tenant>", "/{tenant}", "/a b", "/a?", None, 5], ids=repr)
     def test_misuse(self, prefix):
         """What is no plain path is refused with the fix."""
-        with pytest.raises(MisuseError, match="begin with a slash"):
-            openapi_fragment(prefix)
+        with pytest.raises(ConfigurationError, match="begin with a slash"):
+            openapi_document(prefix)
 
     def test_several_mounts(self):
         """Documents of several mounts merge into a valid one: no operation id is used twice."""
-        document = openapi_fragment("/live")
-        document["paths"] |= openapi_fragment("/past")["paths"]
+        document = openapi_document("/live")
+        document["paths"] |= openapi_document("/past")["paths"]
         valid(document)
 
     def test_own(self):
         """Each call gives plain JSON of its own: changing it changes no other and no schema."""
-        first = openapi_fragment()
+        first = openapi_document()
         text = json.dumps(first)
         spoil(first)
-        assert json.dumps(openapi_fragment()) == text
+        assert json.dumps(openapi_document()) == text
 
     def test_parameters(self):
         """Every parameter that is read is documented, in the order of the API page, and the entity tag."""
-        parameters = openapi_fragment()["paths"]["/api/usage"]["parameters"]
+        parameters = openapi_document()["paths"]["/api/usage"]["parameters"]
         names = [parameter["name"] for parameter in parameters if parameter["in"] == "query"]
         assert names == list(ParametersSchema().fields)
         assert [parameter["name"] for parameter in parameters if parameter["in"] != "query"] == ["If-None-Match"]
 
     def test_components(self):
         """Components carry names of their own, and the fields of the schemas."""
-        schemas = openapi_fragment()["components"]["schemas"]
+        schemas = openapi_document()["components"]["schemas"]
         made_from = {
             "UsageProject": ProjectSchema,
             "UsageGroup": GroupSchema,
@@ -141,7 +141,7 @@ class TestDocument:
     @pytest.mark.parametrize("schema", ["UsageProject", "UsageGroup", "Usage", "UsageError"])
     def test_typed(self, schema):
         """No field is left without a type."""
-        for name, field in openapi_fragment()["components"]["schemas"][schema]["properties"].items():
+        for name, field in openapi_document()["components"]["schemas"][schema]["properties"].items():
             assert "type" in field, name
 
     @settings(max_examples=300)
@@ -153,7 +153,7 @@ class TestDocument:
     )
     def test_same_rows(self, row):
         """The document accepts a row exactly where its schema does."""
-        document = openapi_fragment()
+        document = openapi_document()
         schema = {"$ref": "#/components/schemas/UsageProject", "components": document["components"]}
         assert Draft202012Validator(schema).is_valid(row) == (ProjectSchema().validate(row) == {})
 
@@ -192,7 +192,7 @@ class TestAnswers:
     )
     def test_each(self, app, method, status, path, headers):
         """Every kind of answer is as documented, and unchanged ones are documented, too."""
-        document = openapi_fragment(path[: path.index("/", 1)])
+        document = openapi_document(path[: path.index("/", 1)])
         plain = path.partition("?")[0]
         client = app.test_client()
         response = client.open(path, method=method, headers=headers)
@@ -206,7 +206,7 @@ class TestAnswers:
 
     def test_walk(self, app):
         """Every page of a walk is as documented, in both forms."""
-        document, client = openapi_fragment(), app.test_client()
+        document, client = openapi_document(), app.test_client()
         for form in ("json", "csv"):
             path, pages = f"/api/usage?limit=5&format={form}", 0
             while path:
@@ -221,7 +221,7 @@ class TestAnswers:
     @pytest.mark.parametrize("path", ["/api/usage", "/down/usage"])
     def test_schemathesis(self, app, path, method):
         """Whatever schemathesis makes of the documented parameters, the answer is a documented one."""
-        app.view_functions["openapi_fragment"] = lambda: openapi_fragment(path.removesuffix("/usage"))
+        app.view_functions["openapi_document"] = lambda: openapi_document(path.removesuffix("/usage"))
         operation = schemathesis.openapi.from_wsgi("/openapi.json", app)[path][method]
         load_all_checks()
         checks = schemathesis.checks.CHECKS.get_by_names(
@@ -255,7 +255,7 @@ class TestAnswers:
     def test_accepted(self, app_factory, data):
         """What the document allows of a parameter is accepted, all but cursors, which only a page gives."""
         client = app_factory(Rows()).test_client()
-        parameters = openapi_fragment()["paths"]["/api/usage"]["parameters"]
+        parameters = openapi_document()["paths"]["/api/usage"]["parameters"]
         query = [one for one in parameters if one["in"] == "query" and one["name"] != "cursor"]
         parameter = data.draw(st.sampled_from(query))
         text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=100)
@@ -283,14 +283,14 @@ def values_of(schema, text):
 
 
 class Rows:
-    def projects_of(self, owner, /):
+    def iter_projects(self, owner, /):
         return [{"_id": ObjectId(), "name": "blog", "plan": "pro", "totalRequest": 3}]
 
 
 class TestHosts:
     def test_flask_smorest(self, app):
         """A document of flask-smorest stays valid with the fragment, and has its own paths still."""
-        fragment = openapi_fragment()
+        fragment = openapi_document()
         app.config |= {
             "API_TITLE": "host",
             "API_VERSION": "1",
@@ -324,7 +324,7 @@ class TestHosts:
 
         @app.spec_processor
         def with_usage(document):
-            fragment = openapi_fragment()
+            fragment = openapi_document()
             document["paths"] |= fragment["paths"]
             for kind, components in fragment["components"].items():
                 document["components"].setdefault(kind, {}).update(components)

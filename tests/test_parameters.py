@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flask_usage_stats._core import cursors as cursor
 from flask_usage_stats._core.query import PLAIN, Position, Question
-from flask_usage_stats.errors import ParametersError
+from flask_usage_stats.errors import InvalidParametersError
 from flask_usage_stats.schemas import question_of
 
 MUST = {
@@ -31,7 +31,7 @@ def read(owner="ada", **arguments):
 
 
 def refused(**arguments):
-    with pytest.raises(ParametersError) as caught:
+    with pytest.raises(InvalidParametersError) as caught:
         read(**arguments)
     return caught.value.errors
 
@@ -135,7 +135,7 @@ def test_contradiction():
 
 def test_all_at_once():
     """Every mistake is named, in the order of the documentation, whatever the order of the request."""
-    with pytest.raises(ParametersError) as caught:
+    with pytest.raises(InvalidParametersError) as caught:
         read(format="x", limit="x", status="", cursor="x")
     assert list(caught.value.errors) == ["status", "limit", "cursor", "format"]
     assert str(caught.value) == MUST["status"]

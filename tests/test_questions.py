@@ -197,7 +197,7 @@ def test_walk_within_a_millisecond(app_factory):
     """Dates of another store may be finer than those of MongoDB, and none is lost between two pages."""
 
     class Store:
-        def projects_of(self, owner):
+        def iter_projects(self, owner):
             return [{"_id": number, "updatedAt": datetime(2024, 1, 1, 0, 0, 0, number)} for number in range(5)]
 
     client = app_factory(Store()).test_client()
@@ -327,7 +327,7 @@ def test_bad_text_beside_good(app_factory):
     """Rows that cannot be written as they are stored pass the same filters and groups."""
 
     class Store:
-        def projects_of(self, owner):
+        def iter_projects(self, owner):
             for number in range(4):
                 yield {
                     "_id": ObjectId(f"{number:024}"),

@@ -20,7 +20,7 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient, MongoClient, monitoring
 
-from flask_usage_stats import MisuseError, ProjectStore, StoreError
+from flask_usage_stats import ConfigurationError, ProjectStore, StoreError
 from flask_usage_stats._mongodb import salvage
 
 NOON = datetime(2024, 3, 14, 12, tzinfo=UTC)
@@ -29,7 +29,7 @@ ID = ObjectId("507f1f77bcf86cd799439011")
 
 
 def ids(store, owner="ada"):
-    return sorted(project["_id"] for project in store.projects_of(owner))
+    return sorted(project["_id"] for project in store.iter_projects(owner))
 
 
 class TestContract:
@@ -39,7 +39,7 @@ class TestContract:
         """A project comes with the contract's fields and no others, its dates naive UTC."""
         stored = {"_id": 1, "name": "blog", "status": "live", "totalRequest": 3, "updatedAt": NOON}
         any_projects.insert_one(stored | {"owner": "ada", "settings": {"secret": 1}})
-        (project,) = ProjectStore(any_projects).projects_of("ada")
+        (project,) = ProjectStore(any_projects).iter_projects("ada")
         assert project == stored | {"updatedAt": NOON.replace(tzinfo=None)}
 
     def test_whose(self, any_projects):
@@ -81,7 +81,7 @@ class TestContract:
             ]
         )
         paths = {"owner": "user_id", "totalRequest": "stats.hits", "plan": "plan.name", "status": "state.is"}
-        found = sorted(ProjectStore(any_projects, fields=paths).projects_of("ada"), key=lambda row: row["_id"])
+        found = sorted(ProjectStore(any_projects, fields=paths).iter_projects("ada"), key=lambda row: row["_id"])
         assert found == [
             {"_id": 1, "totalRequest": 5, "plan": "pro"},
             {"_id": 2, "plan": [{"name": "pro"}]},
@@ -92,21 +92,21 @@ class TestContract:
     def test_id_elsewhere(self, any_projects, path):
         """The identity too may be stored elsewhere."""
         any_projects.insert_one({"_id": {"slug": "blog", "n": 1}, "slug": "blog", "owner": "ada"})
-        assert list(ProjectStore(any_projects, fields={"_id": path}).projects_of("ada")) == [{"_id": "blog"}]
+        assert list(ProjectStore(any_projects, fields={"_id": path}).iter_projects("ada")) == [{"_id": "blog"}]
 
     def test_owned_by(self, any_projects):
         """A filter of the host's decides where ownership is more than a field."""
         any_projects.insert_many(
             [{"_id": 1, "team": "red"}, {"_id": 2, "team": "blue"}, {"_id": 3, "team": "red", "status": "deleted"}]
         )
-        store = ProjectStore(any_projects, owned_by=lambda owner: {"team": {"$in": [owner, "green"]}})
+        store = ProjectStore(any_projects, owner_filter=lambda owner: {"team": {"$in": [owner, "green"]}})
         assert ids(store, "red") == [1]
 
     @pytest.mark.parametrize("result", [{}, None, [], [("team", "red")], "red"])
     def test_owned_by_without_a_filter(self, any_projects, result):
         """A filter that would match everybody's projects is refused."""
-        with pytest.raises(MisuseError, match="a dict, not empty"):
-            ids(ProjectStore(any_projects, owned_by=lambda _: result))
+        with pytest.raises(ConfigurationError, match="a dict, not empty"):
+            ids(ProjectStore(any_projects, owner_filter=lambda _: result))
 
     @pytest.mark.parametrize(
         ("owner_type", "owner", "stored"),
@@ -170,13 +170,13 @@ class TestContract:
     def test_owned_by_gets_the_converted_identity(self, any_projects):
         """A filter of the host's is made from the identity in its own type."""
         seen = []
-        ids(ProjectStore(any_projects, owner_type=int, owned_by=lambda owner: seen.append(owner) or {"n": 1}), "7")
+        ids(ProjectStore(any_projects, owner_type=int, owner_filter=lambda owner: seen.append(owner) or {"n": 1}), "7")
         assert seen == [7]
 
     def test_scalar_under_a_path(self, any_projects):
         """A path that ends in a scalar has nothing to show."""
         any_projects.insert_one({"_id": 5, "owner": "ada"})
-        assert list(ProjectStore(any_projects, fields={"_id": "_id.slug"}).projects_of("ada")) == [{}]
+        assert list(ProjectStore(any_projects, fields={"_id": "_id.slug"}).iter_projects("ada")) == [{}]
 
     def test_owner_may_be_shown(self, any_projects):
         """The owner's path may be that of a shown field."""
@@ -198,7 +198,7 @@ class TestContract:
             pytest.skip("mongomock is read with its own options")
         any_projects.insert_one({"_id": 1, "owner": "ada", "updatedAt": NOON})
         theirs = any_projects.with_options(codec_options=CodecOptions(document_class=RawBSONDocument, tz_aware=True))
-        assert list(ProjectStore(theirs).projects_of("ada")) == [{"_id": 1, "updatedAt": NOON.replace(tzinfo=None)}]
+        assert list(ProjectStore(theirs).iter_projects("ada")) == [{"_id": 1, "updatedAt": NOON.replace(tzinfo=None)}]
 
     def test_many(self, any_projects):
         """More projects than a batch holds come whole."""
@@ -244,7 +244,7 @@ class TestDamaged:
         """What was handed out before the damage is not handed out again."""
         projects.insert_many([{"_id": identity(number), "owner": "ada"} for number in range(2500)])
         projects.insert_one(damaged(identity(-1)))
-        found = list(ProjectStore(projects).projects_of("ada"))
+        found = list(ProjectStore(projects).iter_projects("ada"))
         assert len(found) == 2501
         assert len({repr(project["_id"]) for project in found}) == 2501
 
@@ -277,13 +277,13 @@ class TestDamaged:
         legacy = projects.with_options(codec_options=CodecOptions(uuid_representation=JAVA_LEGACY))
         legacy.insert_one({"_id": UUID(int=7), "owner": "ada", "createdAt": far})
         projects.insert_one(damaged(1, createdAt=far))
-        found = {project["_id"]: project for project in ProjectStore(legacy).projects_of("ada")}
+        found = {project["_id"]: project for project in ProjectStore(legacy).iter_projects("ada")}
         assert found[1]["createdAt"] == found[UUID(int=7)]["createdAt"] == far
 
     def test_same_names(self, projects):
         """A damaged document comes under the wire names, too."""
         projects.insert_one(damaged(1, title="blog"))
-        (project,) = ProjectStore(projects, fields={"name": "title"}).projects_of("ada")
+        (project,) = ProjectStore(projects, fields={"name": "title"}).iter_projects("ada")
         assert project["name"] == "blog"
 
     def test_same_question(self, mongodb_uri, projects):
@@ -306,7 +306,7 @@ class TestDamaged:
         """A nested field inside a value that cannot be decoded is shown as such, not as missing."""
         projects.insert_one(damaged(1))
         projects.aggregate([{"$project": {"owner": 1, "plan": {"name": "$plan"}}}, {"$out": "projects"}])
-        (project,) = ProjectStore(projects, fields={"plan": "plan.name"}).projects_of("ada")
+        (project,) = ProjectStore(projects, fields={"plan": "plan.name"}).iter_projects("ada")
         assert type(project["plan"]).__name__ == "Unreadable"
 
     DOCUMENT = encode({"_id": 1, "name": "blog", "when": NOON, "in": {"a": [1]}, "like": re.compile("x")})
@@ -375,17 +375,17 @@ class TestMisuse:
     def test_projects(self, projects, fix):
         """A database, a client or an asynchronous collection is no collection."""
         wrong = projects()
-        with pytest.raises(MisuseError) as caught:
+        with pytest.raises(ConfigurationError) as caught:
             ProjectStore(wrong)
         assert fix in str(caught.value)
         assert "password" not in str(caught.value)
-        with pytest.raises(MisuseError):
-            list(ProjectStore(lambda: wrong).projects_of("ada"))
+        with pytest.raises(ConfigurationError):
+            list(ProjectStore(lambda: wrong).iter_projects("ada"))
 
     def test_motor(self):
         """A Motor collection says nothing of itself but the name of its module."""
         kind = type("Collection", (), {"__module__": "motor.core", "find": 1, "find_one": 1, "with_options": 1})
-        with pytest.raises(MisuseError, match="asynchronous Collection"):
+        with pytest.raises(ConfigurationError, match="asynchronous Collection"):
             ProjectStore(kind())
 
     def test_async_callable(self):
@@ -399,7 +399,7 @@ class TestMisuse:
                 """Stand for a host's mistake."""
 
         for wrong in (projects, Projects()):
-            with pytest.raises(MisuseError, match="projects must not be async"):
+            with pytest.raises(ConfigurationError, match="collection must not be async"):
                 ProjectStore(wrong)
 
     @pytest.mark.parametrize(
@@ -416,8 +416,8 @@ class TestMisuse:
             ({"fields": {"name": "plan"}}, "fields overlap: 'name' is stored at 'plan' and 'plan' at 'plan'"),
             ({"fields": {"name": "a", "plan": "a.b"}}, "fields overlap"),
             ({"fields": {"plan": "a", "name": "a.b"}}, "fields overlap"),
-            ({"owned_by": {"team": 1}}, "owned_by must be a function"),
-            ({"owned_by": lambda _: {}, "fields": {"owner": "x"}}, 'leave "owner" out of fields'),
+            ({"owner_filter": {"team": 1}}, "owner_filter must be a function"),
+            ({"owner_filter": lambda _: {}, "fields": {"owner": "x"}}, 'leave "owner" out of fields'),
             ({"owner_type": float}, "owner_type must be str, int, ObjectId or UUID"),
             ({"owner_type": "int"}, "owner_type must be"),
             ({"excluded_statuses": "deleted"}, 'such as ("deleted",)'),
@@ -432,17 +432,17 @@ class TestMisuse:
     )
     def test_arguments(self, argument, fix):
         """An argument that cannot work is refused."""
-        with pytest.raises(MisuseError, match=re.escape(fix)):
+        with pytest.raises(ConfigurationError, match=re.escape(fix)):
             ProjectStore(mongomock.MongoClient().platform.projects, **argument)
 
     def test_async_owned_by(self):
         """A filter must be returned, not promised."""
 
-        async def owned_by(owner):
+        async def owner_filter(owner):
             """Stand for a host's mistake."""
 
-        with pytest.raises(MisuseError, match="owned_by must not be async"):
-            ProjectStore(mongomock.MongoClient().platform.projects, owned_by=owned_by)
+        with pytest.raises(ConfigurationError, match="owner_filter must not be async"):
+            ProjectStore(mongomock.MongoClient().platform.projects, owner_filter=owner_filter)
 
     @pytest.mark.parametrize("timeout", [0.001, 1, 3600])
     def test_timeouts(self, timeout):
@@ -457,7 +457,7 @@ class TestMisuse:
         """The arguments are those that the documentation names; all but the first are by name only."""
         parameters = inspect.signature(ProjectStore).parameters.values()
         assert [parameter.name for parameter in parameters] == [
-            *("projects", "fields", "owned_by", "owner_type", "excluded_statuses", "timeout")
+            *("collection", "fields", "owner_filter", "owner_type", "excluded_statuses", "timeout")
         ]
         assert [parameter.kind for parameter in parameters][1:] == [inspect.Parameter.KEYWORD_ONLY] * 5
 
@@ -482,7 +482,7 @@ def asked(uri, projects, read=list, owner="ada", **options):
     """Read an owner's projects, and give back the commands that this sent."""
     commands = Commands()
     with MongoClient(uri, event_listeners=[commands]) as client:
-        read(ProjectStore(client[projects.database.name].projects, **options).projects_of(owner))
+        read(ProjectStore(client[projects.database.name].projects, **options).iter_projects(owner))
     return [command for command in commands.sent if "endSessions" not in command]
 
 
@@ -503,7 +503,7 @@ class TestReading:
     def test_deadline_does_not_leak(self, projects):
         """The host's own operations between two projects have no deadline of ours."""
         projects.insert_many([{"owner": "ada"} for _ in range(3)])
-        for _ in ProjectStore(projects).projects_of("ada"):
+        for _ in ProjectStore(projects).iter_projects("ada"):
             assert pymongo._csot.get_timeout() is None
 
     def test_given_up(self, mongodb_uri, projects):
@@ -522,7 +522,7 @@ class TestReading:
         limits = []
         timeout = pymongo.timeout
         monkeypatch.setattr(pymongo, "timeout", lambda seconds: limits.append(seconds) or timeout(seconds))
-        read = ProjectStore(projects).projects_of("ada")
+        read = ProjectStore(projects).iter_projects("ada")
         next(read)
         read.close()
         assert limits[-1] == 0.5
@@ -535,9 +535,9 @@ class TestReading:
             ids(ProjectStore(projects))
 
     def test_owned_by_in_time(self, projects):
-        """The time limit holds for the queries that owned_by makes, too."""
+        """The time limit holds for the queries that owner_filter makes, too."""
         with MongoClient("mongodb://127.0.0.1:9") as down:
-            store = ProjectStore(projects, owned_by=lambda _: {"team": down.platform.teams.find_one()}, timeout=0.3)
+            store = ProjectStore(projects, owner_filter=lambda _: {"team": down.platform.teams.find_one()}, timeout=0.3)
             began = monotonic()
             with pytest.raises(pymongo.errors.ServerSelectionTimeoutError):
                 ids(store)
@@ -548,13 +548,13 @@ class TestReading:
         projects.insert_one({"owner": "ada", "name": "stored value"})
         filter_ = {"$expr": {"$eq": [{"$toInt": "$name"}, 1]}}
         with pytest.raises(StoreError) as caught:
-            ids(ProjectStore(projects, owned_by=lambda _: filter_))
+            ids(ProjectStore(projects, owner_filter=lambda _: filter_))
         assert str(caught.value) == "the projects could not be read: OperationFailure 241 ConversionFailure"
         with pytest.raises(StoreError, match=r"could not be read: InvalidDocument$"):
-            ids(ProjectStore(projects, owned_by=lambda _: {"team": object()}))
+            ids(ProjectStore(projects, owner_filter=lambda _: {"team": object()}))
         for value in (2**64, "\ud800"):
             with pytest.raises(StoreError):
-                ids(ProjectStore(projects, owned_by=lambda _, value=value: {"team": value}))
+                ids(ProjectStore(projects, owner_filter=lambda _, value=value: {"team": value}))
 
     @pytest.mark.parametrize("details", [None, {"codeName": "Overloaded"}])
     def test_driver_code(self, projects, monkeypatch, details):
@@ -639,8 +639,8 @@ class TestIndexes:
 
     def test_owned_by(self, projects):
         """With a filter of the host's, only the host knows what to index, and is told so."""
-        with pytest.raises(MisuseError, match=r'db\.projects\.create_index\("team"\)'):
-            ProjectStore(projects, owned_by=lambda _: {"team": 1}).ensure_indexes()
+        with pytest.raises(ConfigurationError, match=r'db\.projects\.create_index\("team"\)'):
+            ProjectStore(projects, owner_filter=lambda _: {"team": 1}).ensure_indexes()
 
     def test_failures(self, projects):
         """A server that does not answer, or refuses, is a StoreError."""

@@ -30,7 +30,7 @@ INVALID_TOKEN = f'{CHALLENGE}, error="invalid_token", error_description="Invalid
 class Everybody:
     """A store that shows whom it was asked for."""
 
-    def projects_of(self, owner):
+    def iter_projects(self, owner):
         return [{"_id": owner, "name": f"a project of {owner!r}"}]
 
 

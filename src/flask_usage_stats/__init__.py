@@ -2,14 +2,14 @@
 
 from ._http.blueprint import create_usage_blueprint
 from ._mongodb.store import ProjectStore
-from .errors import IdentityError, MisuseError, ParametersError, StoreError, UsageStatsError
+from .errors import ConfigurationError, InvalidOwnerError, InvalidParametersError, StoreError, UsageStatsError
 from .protocols import Owner, UsageStore
 
 __all__ = [
-    "IdentityError",
-    "MisuseError",
+    "ConfigurationError",
+    "InvalidOwnerError",
+    "InvalidParametersError",
     "Owner",
-    "ParametersError",
     "ProjectStore",
     "StoreError",
     "UsageStatsError",

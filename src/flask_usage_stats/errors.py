@@ -3,9 +3,9 @@
 .. code-block:: text
 
     UsageStatsError
-    ├── MisuseError     an argument that cannot work; the message holds the fix
-    ├── IdentityError   the authenticate callback returned what is not an identity
-    ├── ParametersError the request asks for what cannot be answered
+    ├── ConfigurationError     an argument that cannot work; the message holds the fix
+    ├── InvalidOwnerError   the authenticate callback returned what is not an identity
+    ├── InvalidParametersError the request asks for what cannot be answered
     └── StoreError      the projects could not be read
 """
 
@@ -20,7 +20,7 @@ class UsageStatsError(Exception):
     """
 
 
-class MisuseError(UsageStatsError):
+class ConfigurationError(UsageStatsError):
     """An argument or a setup that cannot work; the message says what to change.
 
     Raised where the argument is given, or, for what only a request can show
@@ -31,14 +31,14 @@ class MisuseError(UsageStatsError):
     """
 
 
-class IdentityError(UsageStatsError):
+class InvalidOwnerError(UsageStatsError):
     """The value of an authenticate callback is no identity.
 
     .. versionadded:: 0.1.0
     """
 
 
-class ParametersError(UsageStatsError):
+class InvalidParametersError(UsageStatsError):
     """Bad parameters of a request: the client's mistake, answered with 400.
 
     .. versionadded:: 0.1.0

@@ -10,7 +10,7 @@
     from pymongo import MongoClient
 
     from flask_usage_stats import ProjectStore, create_usage_blueprint
-    from flask_usage_stats.auth import jwt_identity
+    from flask_usage_stats.jwt import jwt_identity
 
     app = Flask(__name__)
     app.config["JWT_SECRET_KEY"] = secrets.token_hex(32)
@@ -35,7 +35,7 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt.exceptions import PyJWTError
 
 from ._core.owners import validate_owner
-from .errors import IdentityError, MisuseError
+from .errors import ConfigurationError, InvalidOwnerError
 from .protocols import Owner
 
 __all__ = ["jwt_identity"]
@@ -52,13 +52,13 @@ def jwt_identity() -> Owner | None:
 
     :returns: the identity; ``None`` where there is no usable access token, or its identity is unusable,
         such as text with control characters.
-    :raises MisuseError: the application has no ``JWTManager``.
+    :raises ConfigurationError: the application has no ``JWTManager``.
     :raises Exception: whatever a callback of the host raises.
 
     .. versionadded:: 0.1.0
     """
     if "flask-jwt-extended" not in current_app.extensions:
-        raise MisuseError(
+        raise ConfigurationError(
             "jwt_identity needs flask-jwt-extended set up on the application:"
             " call JWTManager(app) and set JWT_SECRET_KEY"
         )
@@ -68,6 +68,6 @@ def jwt_identity() -> Owner | None:
     try:
         verify_jwt_in_request(locations=["headers"])
         owner = validate_owner(get_jwt_identity())
-    except (JWTExtendedException, PyJWTError, IdentityError):
+    except (JWTExtendedException, PyJWTError, InvalidOwnerError):
         return None
     return None if isinstance(owner, str) and _CONTROL.search(owner) else owner

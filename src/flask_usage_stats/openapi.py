@@ -6,8 +6,8 @@
     from pymongo import MongoClient
 
     from flask_usage_stats import ProjectStore, create_usage_blueprint
-    from flask_usage_stats.auth import jwt_identity
-    from flask_usage_stats.openapi import openapi_fragment
+    from flask_usage_stats.jwt import jwt_identity
+    from flask_usage_stats.openapi import openapi_document
 
     app = Flask(__name__)
     db = MongoClient("mongodb://localhost:27017").platform
@@ -17,7 +17,7 @@
 
     @app.get("/openapi.json")
     def document():
-        return openapi_fragment()
+        return openapi_document()
 """
 
 import json
@@ -33,10 +33,10 @@ except ImportError as _missing:
         "flask_usage_stats.openapi needs apispec: pip install flask-usage-stats[openapi]", name="apispec"
     ) from _missing
 
-from .errors import MisuseError, brief
+from .errors import ConfigurationError, brief
 from .schemas import ErrorSchema, GroupSchema, ParametersSchema, ProjectSchema, UsageSchema
 
-__all__ = ["openapi_fragment"]
+__all__ = ["openapi_document"]
 
 _Object: TypeAlias = dict[str, Any]
 
@@ -100,7 +100,7 @@ _ANSWERS: Final[Mapping[str, tuple[str, _Object, _Object]]] = {
 _PREFIX: Final = re.compile(r"(?:/[^<>{}?#\s]*)?")
 
 
-def openapi_fragment(url_prefix: str = "/api") -> dict[str, Any]:
+def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
     """Describe ``GET`` and ``HEAD`` of one mount as a complete OpenAPI 3.1 document.
 
     A host merges ``paths`` and ``components`` into a document of its own, which must be OpenAPI 3.1, too.
@@ -116,12 +116,12 @@ def openapi_fragment(url_prefix: str = "/api") -> dict[str, Any]:
 
     :param url_prefix: what clients find in front of ``/usage``: that of the blueprint, behind its parents'.
     :returns: the document, of plain dicts, lists, text, numbers and booleans.
-    :raises MisuseError: *url_prefix* is neither ``""`` nor a plain path that begins with a slash.
+    :raises ConfigurationError: *url_prefix* is neither ``""`` nor a plain path that begins with a slash.
 
     .. versionadded:: 0.1.0
     """
     if not isinstance(url_prefix, str) or not _PREFIX.fullmatch(url_prefix):
-        raise MisuseError(
+        raise ConfigurationError(
             f'url_prefix must be "" or begin with a slash, such as "/api", without variables; got {brief(url_prefix)}'
         )
     path = url_prefix.rstrip("/") + "/usage"

@@ -24,7 +24,7 @@ class UsageStore(Protocol):
     .. versionadded:: 0.1.0
     """
 
-    def projects_of(self, owner: Owner, /) -> Iterable[Mapping[str, object]]:
+    def iter_projects(self, owner: Owner, /) -> Iterable[Mapping[str, object]]:
         """Hand out the projects of one owner, in any order.
 
         Keys are the names of the contract; whatever else a mapping holds is left out of the answer.

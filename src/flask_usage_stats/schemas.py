@@ -33,7 +33,7 @@ from ._core.fields import (
     Kind,
 )
 from ._core.query import PLAIN, Question
-from .errors import ParametersError
+from .errors import InvalidParametersError
 from .protocols import Owner
 
 __all__ = ["ErrorSchema", "GroupSchema", "ParametersSchema", "ProjectSchema", "UsageSchema"]
@@ -271,7 +271,7 @@ def question_of(arguments: Mapping[str, Sequence[str]], owner: Owner) -> tuple[Q
     :param arguments: names to the texts that were given; names that are not ours are left alone.
     :param owner: whose cursor it must be.
     :returns: the question, and the format, where one was asked for.
-    :raises ParametersError: for everything that is bad, at once, in the order of the API page.
+    :raises InvalidParametersError: for everything that is bad, at once, in the order of the API page.
     """
     if not arguments:
         return PLAIN, None
@@ -295,7 +295,7 @@ def question_of(arguments: Mapping[str, Sequence[str]], owner: Owner) -> tuple[Q
     for name, message in _contradictions(question, arguments, owner):
         bad.setdefault(name, [message])
     if bad:
-        raise ParametersError({name: bad[name] for name in _PARAMETERS.fields if name in bad})
+        raise InvalidParametersError({name: bad[name] for name in _PARAMETERS.fields if name in bad})
     return question, given.get("format")
 
 

@@ -49,7 +49,7 @@ class _Connections(monitoring.ConnectionPoolListener):
 class Host:
     """An application with one client, asked by one owner."""
 
-    def __init__(self, uri, *, owner="ada", timeout=TIMEOUT, owned_by=None, **options):
+    def __init__(self, uri, *, owner="ada", timeout=TIMEOUT, owner_filter=None, **options):
         self.name = f"host-{secrets.token_hex(6)}"
         self.owner, self.timeout = owner, timeout
         self.whole = None  # the whole answer's bytes, where they are not those of the projects that all tests share
@@ -60,7 +60,7 @@ class Host:
         self.patience = max(timeout, PATIENCE)
         self._app = Flask("host")
         for limit, name in ((timeout, "api"), (self.patience, "patient")):
-            store = ProjectStore(lambda: self.client.platform.projects, timeout=limit, owned_by=owned_by)
+            store = ProjectStore(lambda: self.client.platform.projects, timeout=limit, owner_filter=owner_filter)
             blueprint = create_usage_blueprint(store, authenticate=lambda: self.owner, name=name, url_prefix=f"/{name}")
             self._app.register_blueprint(blueprint)
 

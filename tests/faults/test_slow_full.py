@@ -38,10 +38,10 @@ def test_slow_query(trial, server):
     """A query that is too slow is ended on the server, too."""
     slow = [True]
 
-    def owned_by(owner):
+    def owner_filter(owner):
         return {"owner": owner} | ({"$where": "sleep(100) || true"} if slow[0] else {})
 
-    host = trial.host(server.uri, owned_by=owned_by)
+    host = trial.host(server.uri, owner_filter=owner_filter)
     asking = threading.Thread(target=trial.failing, args=[host])
     asking.start()
     time.sleep(0.5)

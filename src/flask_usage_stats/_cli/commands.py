@@ -19,7 +19,7 @@ from .._core.report import rank
 from .._formats.bodies import csv_body, csv_writer, json_body
 from .._mongodb.checks import Verdict, examine
 from .._mongodb.store import ProjectStore
-from ..errors import IdentityError, ParametersError
+from ..errors import InvalidOwnerError, InvalidParametersError
 from ..protocols import Owner, UsageStore
 from ..schemas import question_of
 from . import table as display
@@ -114,7 +114,7 @@ def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
                 module = import_module("flask_usage_stats.openapi")
             except ImportError as error:
                 raise _Failure("openapi needs apispec: pip install 'flask-usage-stats[openapi]'") from error
-            fragment = module.openapi_fragment(url_prefix=url_prefix)
+            fragment = module.openapi_document(url_prefix=url_prefix)
         click.echo(json.dumps(fragment, indent=2))
 
 
@@ -127,12 +127,12 @@ def _parameters(command: Callable[..., None]) -> Callable[..., None]:
 def _report(store: UsageStore, owner: Owner, form: str, parameters: Mapping[str, tuple[str, ...]]) -> None:
     try:
         question, _ = question_of({name: texts for name, texts in parameters.items() if texts}, owner)
-    except ParametersError as error:
+    except InvalidParametersError as error:
         messages = [_by_options(message) for messages in error.errors.values() for message in messages]
         raise _Failure("; ".join(messages), exit_code=2) from error
     with _in_a_line():
         report = rank(
-            store.projects_of(owner),
+            store.iter_projects(owner),
             question,
             digest=cursor.digest(owner, question),
             write=csv_writer(question) if form == "csv" else None,
@@ -149,7 +149,7 @@ def _report(store: UsageStore, owner: Owner, form: str, parameters: Mapping[str,
 def _owner(text: str, owner_type: OwnerType) -> Owner:
     try:
         owner = validate_owner(convert_owner(text, owner_type))
-    except IdentityError:
+    except InvalidOwnerError:
         owner = None
     if owner is None:
         kind = "text of 1 to 1024 bytes of UTF-8" if owner_type is str else f"an identity of type {owner_type.__name__}"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from bson import ObjectId
 
-from ..errors import IdentityError
+from ..errors import InvalidOwnerError
 from ..protocols import Owner
 from .values import fits_int64
 
@@ -24,7 +24,7 @@ def validate_owner(value: object) -> Owner | None:
 
     :param value: what an authenticate callback returned.
     :returns: the identity, or ``None`` for ``None`` and empty text: nobody is signed in.
-    :raises IdentityError: the value is of another type, text over 1,024 bytes of UTF-8 or with a
+    :raises InvalidOwnerError: the value is of another type, text over 1,024 bytes of UTF-8 or with a
         lone surrogate, or an integer beyond 64 bits.
 
     .. versionadded:: 0.1.0
@@ -35,19 +35,19 @@ def validate_owner(value: object) -> Owner | None:
         try:
             text = value.encode()
         except UnicodeEncodeError:
-            raise IdentityError("authenticate returned text with a lone surrogate") from None
+            raise InvalidOwnerError("authenticate returned text with a lone surrogate") from None
         if len(text) > _MAX_BYTES:
-            raise IdentityError(f"authenticate returned text of more than {_MAX_BYTES} bytes")
+            raise InvalidOwnerError(f"authenticate returned text of more than {_MAX_BYTES} bytes")
         return text.decode() or None
     if isinstance(value, int) and not isinstance(value, bool):
         if not fits_int64(value):
-            raise IdentityError("authenticate returned an integer beyond 64 bits")
+            raise InvalidOwnerError("authenticate returned an integer beyond 64 bits")
         return int(value)
     if isinstance(value, ObjectId):
         return ObjectId(value)
     if isinstance(value, UUID):
         return UUID(int=value.int)
-    raise IdentityError(
+    raise InvalidOwnerError(
         f"authenticate must return a str, an int, an ObjectId, a UUID or None, not {type(value).__name__}"
     )
 

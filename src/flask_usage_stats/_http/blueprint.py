@@ -19,7 +19,7 @@ from .._core.report import rank
 from .._core.values import text_of
 from .._formats.bodies import csv_writer
 from .._formats.json import encode
-from ..errors import MisuseError, ParametersError, brief, is_async
+from ..errors import ConfigurationError, InvalidParametersError, brief, is_async
 from ..protocols import Authenticate, Owner, UsageStore
 from ..schemas import question_of
 from .responses import arguments_of, represent, wants_csv
@@ -52,11 +52,11 @@ def create_usage_blueprint(
 
     :param store: where the projects come from, such as :class:`~flask_usage_stats.ProjectStore`.
     :param authenticate: takes nothing, runs inside the request and must return the caller's identity,
-        or ``None`` where nobody is signed in; :func:`flask_usage_stats.auth.jwt_identity` is one.
+        or ``None`` where nobody is signed in; :func:`flask_usage_stats.jwt.jwt_identity` is one.
     :param name: the blueprint's name, part of the endpoint ``usage_stats.usage``.
     :param url_prefix: the path in front of ``/usage``; ``""`` under a parent that already has one.
     :returns: the blueprint, to be registered once or more.
-    :raises MisuseError: *store* has no method ``projects_of``; *authenticate* cannot be called without
+    :raises ConfigurationError: *store* has no method ``iter_projects``; *authenticate* cannot be called without
         arguments, or is a coroutine function; *url_prefix* does not begin with a slash.
     :raises ValueError: *name* is empty or has a dot (Flask's own check).
 
@@ -79,11 +79,11 @@ def create_usage_blueprint(
                 return _unauthenticated()
             try:
                 question, form = question_of(arguments_of(request), owner)
-            except ParametersError as error:
+            except InvalidParametersError as error:
                 return _error(400, str(error), error.errors)
             as_csv = wants_csv(request, form)
             report = rank(
-                store.projects_of(owner),
+                store.iter_projects(owner),
                 question,
                 digest=cursor.digest(owner, question) if question.limit else "",
                 write=csv_writer(question) if as_csv else None,
@@ -98,31 +98,33 @@ def create_usage_blueprint(
 
 
 def _check(store: UsageStore, authenticate: Authenticate, url_prefix: str) -> None:
-    method = getattr(store, "projects_of", None)
+    method = getattr(store, "iter_projects", None)
     # A collection has an attribute of every name, and each is a collection.
     if isinstance(store, type) or not callable(method) or hasattr(method.__class__, "with_options"):
-        raise MisuseError(
-            "store must be a ProjectStore, such as ProjectStore(db.projects), or have a method projects_of(owner);"
+        raise ConfigurationError(
+            "store must be a ProjectStore, such as ProjectStore(db.projects), or have a method iter_projects(owner);"
             f" got {type(store).__name__}"
         )
     if not callable(authenticate):
-        raise MisuseError(
+        raise ConfigurationError(
             "authenticate must be a function that returns the caller's identity, such as jwt_identity;"
             f" got {brief(authenticate)}"
         )
     if is_async(authenticate):
-        raise MisuseError("authenticate must not be async: wrap it with asgiref.sync.async_to_sync")
+        raise ConfigurationError("authenticate must not be async: wrap it with asgiref.sync.async_to_sync")
     try:
         inspect.signature(authenticate).bind()
     except TypeError as error:
-        raise MisuseError(
+        raise ConfigurationError(
             f"authenticate is called without arguments, which {brief(authenticate)} cannot be ({error}):"
             " read what it needs from flask.request"
         ) from error
     except ValueError:  # some built-in callables have no signature to check
         pass
     if not isinstance(url_prefix, str) or url_prefix[:1] not in ("", "/"):
-        raise MisuseError(f'url_prefix must be "" or begin with a slash, such as "/api"; got {brief(url_prefix)}')
+        raise ConfigurationError(
+            f'url_prefix must be "" or begin with a slash, such as "/api"; got {brief(url_prefix)}'
+        )
 
 
 def _unauthenticated() -> Response:

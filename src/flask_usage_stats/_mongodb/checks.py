@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 
 from ..protocols import Owner
 from .mapping import Document, ProjectQuery
-from .store import READ_ERRORS, SIMPLE, ProjectStore, checked_timeout, failure, serves
+from .store import READ_ERRORS, SIMPLE, ProjectStore, failure, serves, validate_timeout
 
 
 class Verdict(IntEnum):
@@ -46,7 +46,7 @@ _NOTHING: Final = ("missing", "null", "undefined")
 _IDENTITIES: Final = ("string", "number", "objectId", "binData")
 # From here on a number rounds to no double, so it is shown as 0.
 _BEYOND: Final = "1.797693134862315807937289714053034E+308"
-_OWNED_BY: Final = "owned_by decides which projects match, and only you know what it reads"
+_OWNER_FILTER: Final = "owner_filter decides which projects match, and only you know what it reads"
 
 
 def examine(store: ProjectStore, timeout: float) -> list[Check]:
@@ -54,9 +54,9 @@ def examine(store: ProjectStore, timeout: float) -> list[Check]:
 
     :param timeout: seconds in which every check ends, all together.
     :returns: the checks; only the first where the database cannot be reached.
-    :raises MisuseError: *timeout* cannot work; the store's *projects* returned no collection.
+    :raises ConfigurationError: *timeout* cannot work; the store's *projects* returned no collection.
     """
-    checked_timeout(timeout)
+    validate_timeout(timeout)
     with pymongo.timeout(timeout):
         collection, query = store._opened()  # noqa: SLF001 # a doctor looks inside
         return list(_checks(collection, query, timeout))
@@ -85,7 +85,7 @@ def _checks(collection: Collection[Document], query: ProjectQuery, timeout: floa
         yield tally.owner_types()
         yield tally.no_owner()
     else:
-        yield from (Check(name, Verdict.CANNOT_TELL, _OWNED_BY) for name in ("owner types", "no owner"))
+        yield from (Check(name, Verdict.CANNOT_TELL, _OWNER_FILTER) for name in ("owner types", "no owner"))
 
 
 def _told(name: str, timeout: float, check: Callable[[], tuple[Verdict, str]]) -> Check:
@@ -103,7 +103,7 @@ def _why(error: Exception, timeout: float) -> str:
 
 def _index(collection: Collection[Document], query: ProjectQuery) -> tuple[Verdict, str]:
     if not query.matches_owner_path:
-        return Verdict.CANNOT_TELL, _OWNED_BY
+        return Verdict.CANNOT_TELL, _OWNER_FILTER
     path = query.owner_path
     names = [str(index["name"]) for index in collection.list_indexes() if serves(index, path)]
     if not names:

@@ -8,12 +8,12 @@ from bson import ObjectId
 
 from .._core.fields import COUNT, FIELDS, ID, OWNER, STATUS
 from .._core.owners import OwnerType, convert_owner, is_object_id_text
-from ..errors import MisuseError, brief, is_async
+from ..errors import ConfigurationError, brief, is_async
 from ..protocols import Owner
 from .salvage import Unreadable
 
 Document: TypeAlias = dict[str, Any]
-OwnedBy: TypeAlias = Callable[[Owner], dict[str, Any]]
+OwnerFilter: TypeAlias = Callable[[Owner], dict[str, Any]]
 
 _NAMES: Final = (*(field.name for field in FIELDS), OWNER)
 _MISSING: Final = object()
@@ -24,24 +24,24 @@ class ProjectQuery:
 
     The arguments are those of :class:`~flask_usage_stats.ProjectStore`.
 
-    :raises MisuseError: an argument cannot work; the message says what to pass.
+    :raises ConfigurationError: an argument cannot work; the message says what to pass.
     """
 
     def __init__(
         self,
         fields: Mapping[str, str] | None,
-        owned_by: OwnedBy | None,
+        owner_filter: OwnerFilter | None,
         owner_type: OwnerType | None,
         excluded_statuses: Iterable[str],
     ) -> None:
         paths = _stored_paths(fields)
         shown = {name: path for name, path in paths.items() if name != OWNER}
-        _check_match(owned_by, owner_type, fields)
+        _check_match(owner_filter, owner_type, fields)
         self.owner_path: Final = paths[OWNER]
         self.count_path: Final = paths[COUNT]
         self.status_path: Final = paths[STATUS]
         self.projection: Final = _projection(shown.values())
-        self._owned_by = owned_by
+        self._owned_by = owner_filter
         self._owner_type = owner_type
         self.excluded_statuses: Final = _checked_statuses(excluded_statuses)
         self._kept = _kept(self.status_path, self.excluded_statuses)
@@ -56,7 +56,7 @@ class ProjectQuery:
     def filter(self, owner: Owner) -> Document | None:
         """Make the filter for an owner's projects; ``None`` where the identity cannot be one that owns any.
 
-        :raises MisuseError: the host's *owned_by* returned no filter.
+        :raises ConfigurationError: the host's *owner_filter* returned no filter.
         """
         match = self._match(owner)
         return match if match is None or self._kept is None else {"$and": [match, self._kept]}
@@ -76,7 +76,9 @@ class ProjectQuery:
         if self._owned_by is not None:
             match = self._owned_by(owner)
             if not isinstance(match, dict) or not match:
-                raise MisuseError(f"owned_by must return a filter: a dict, not empty; got {type(match).__name__}")
+                raise ConfigurationError(
+                    f"owner_filter must return a filter: a dict, not empty; got {type(match).__name__}"
+                )
             return match
         if isinstance(owner, str) and self._owner_type is None and is_object_id_text(owner):
             return {self.owner_path: {"$in": [ObjectId(owner), owner]}}
@@ -87,14 +89,14 @@ def _stored_paths(fields: Mapping[str, str] | None) -> dict[str, str]:
     """Say where every wire name is stored, under itself where *fields* does not say."""
     fields = {} if fields is None else fields
     if not isinstance(fields, Mapping):
-        raise MisuseError(
+        raise ConfigurationError(
             f'fields must map wire names to stored paths, such as {{"owner": "user_id"}}; got {brief(fields)}'
         )
     for name, path in fields.items():
         if name not in _NAMES:
-            raise MisuseError(f"fields has the unknown name {brief(name)}: the names are {', '.join(_NAMES)}")
+            raise ConfigurationError(f"fields has the unknown name {brief(name)}: the names are {', '.join(_NAMES)}")
         if not isinstance(path, str) or "\0" in path or any(part[:1] in ("", "$") for part in path.split(".")):
-            raise MisuseError(
+            raise ConfigurationError(
                 f"fields[{name!r}] must be a path such as 'stats.hits', its parts neither empty nor with a leading $;"
                 f" got {brief(path)}"
             )
@@ -103,23 +105,29 @@ def _stored_paths(fields: Mapping[str, str] | None) -> dict[str, str]:
     for parts, name in taken:
         for others, other in taken:
             if name != other and others[: len(parts)] == parts:
-                raise MisuseError(
+                raise ConfigurationError(
                     f"fields overlap: {name!r} is stored at {paths[name]!r} and {other!r} at {paths[other]!r};"
                     " give each a path of its own"
                 )
     return paths
 
 
-def _check_match(owned_by: OwnedBy | None, owner_type: OwnerType | None, fields: Mapping[str, str] | None) -> None:
-    if owned_by is not None:
-        if not callable(owned_by):
-            raise MisuseError(f"owned_by must be a function from an identity to a filter, got {brief(owned_by)}")
-        if is_async(owned_by):
-            raise MisuseError("owned_by must not be async: it must return the filter itself")
+def _check_match(
+    owner_filter: OwnerFilter | None, owner_type: OwnerType | None, fields: Mapping[str, str] | None
+) -> None:
+    if owner_filter is not None:
+        if not callable(owner_filter):
+            raise ConfigurationError(
+                f"owner_filter must be a function from an identity to a filter, got {brief(owner_filter)}"
+            )
+        if is_async(owner_filter):
+            raise ConfigurationError("owner_filter must not be async: it must return the filter itself")
         if fields is not None and OWNER in fields:
-            raise MisuseError('owned_by replaces the match on the owner\'s path: leave "owner" out of fields')
+            raise ConfigurationError(
+                'owner_filter replaces the match on the owner\'s path: leave "owner" out of fields'
+            )
     if owner_type not in (None, str, int, ObjectId, UUID):
-        raise MisuseError(f"owner_type must be str, int, ObjectId or UUID, got {brief(owner_type)}")
+        raise ConfigurationError(f"owner_type must be str, int, ObjectId or UUID, got {brief(owner_type)}")
 
 
 def _projection(paths: Iterable[str]) -> dict[str, int]:
@@ -130,7 +138,7 @@ def _projection(paths: Iterable[str]) -> dict[str, int]:
 def _checked_statuses(excluded: Iterable[str]) -> list[str]:
     statuses = None if isinstance(excluded, str) or not isinstance(excluded, Iterable) else list(excluded)
     if statuses is None or not all(isinstance(text, str) for text in statuses):
-        raise MisuseError(
+        raise ConfigurationError(
             f'excluded_statuses must be several texts, such as ("deleted",), or () for none; got {brief(excluded)}'
         )
     return statuses

@@ -20,17 +20,15 @@ from pymongo.errors import ConnectionFailure, InvalidOperation, OperationFailure
 
 from .._core.fields import ID
 from .._core.owners import OwnerType
-from ..errors import MisuseError, StoreError, brief, is_async
+from ..errors import ConfigurationError, StoreError, brief, is_async
 from ..protocols import Owner
 from . import salvage
-from .mapping import Document, OwnedBy, ProjectQuery
-
-__all__ = ["ProjectStore", "Projects"]
+from .mapping import Document, OwnerFilter, ProjectQuery
 
 #: A PyMongo collection, or a callable that returns one and is called once per request.
 #:
 #: .. versionadded:: 0.1.0
-Projects: TypeAlias = Collection[Any] | Callable[[], Collection[Any]]
+CollectionSource: TypeAlias = Collection[Any] | Callable[[], Collection[Any]]
 
 _LONGEST_TIMEOUT: Final = 3600  # seconds
 _BATCH: Final = 2000  # documents: few round trips, and few documents held at a time
@@ -50,11 +48,11 @@ class ProjectStore:
 
         ProjectStore(db.projects, fields={"owner": "user_id", "totalRequest": "stats.hits"})
 
-    :param projects: a PyMongo collection, or a callable that returns one and is called once per request
+    :param collection: a PyMongo collection, or a callable that returns one and is called once per request
         (for application factories, Flask-PyMongo and servers that fork). No client is touched before.
     :param fields: wire names to stored paths, for collections that are named otherwise: the names of the
         contract, and ``owner``. A name that is left out is stored under itself.
-    :param owned_by: takes the identity and must return the filter that matches its projects, a ``dict`` that is
+    :param owner_filter: takes the identity and must return the filter that matches its projects, a ``dict`` that is
         not empty; it replaces the match on the owner's path (for teams).
     :param owner_type: the type in which owners are stored: ``str``, ``int``, ``ObjectId`` or ``UUID``. A text
         identity is converted to it, and owns nothing where it cannot be. By default text matches
@@ -62,28 +60,28 @@ class ProjectStore:
     :param excluded_statuses: projects with exactly one of these statuses are left out and not counted.
     :param timeout: seconds, above 0 and up to 3600, in which a read ends, from when the collection is in hand.
         A shorter ``pymongo.timeout`` around the request wins.
-    :raises MisuseError: an argument cannot work; the message says what to pass.
+    :raises ConfigurationError: an argument cannot work; the message says what to pass.
 
     .. versionadded:: 0.1.0
     """
 
     def __init__(  # noqa: PLR0913 # each is one fact about a host's collection
         self,
-        projects: Projects,
+        collection: CollectionSource,
         *,
         fields: Mapping[str, str] | None = None,
-        owned_by: OwnedBy | None = None,
+        owner_filter: OwnerFilter | None = None,
         owner_type: OwnerType | None = None,
         excluded_statuses: Iterable[str] = ("deleted",),
         timeout: float = 5.0,
     ) -> None:
-        self._projects = _checked_projects(projects)
+        self._source = _validate_source(collection)
         # Made once where it can be: a view of a collection with other options costs as much as Flask's routing.
-        self._readable = _readable(self._projects) if _is_collection(self._projects) else None
-        self._query = ProjectQuery(fields, owned_by, owner_type, excluded_statuses)
-        self._timeout = checked_timeout(timeout)
+        self._readable = _readable(self._source) if _is_collection(self._source) else None
+        self._query = ProjectQuery(fields, owner_filter, owner_type, excluded_statuses)
+        self._timeout = validate_timeout(timeout)
 
-    def projects_of(self, owner: Owner, /) -> Iterator[Mapping[str, object]]:
+    def iter_projects(self, owner: Owner, /) -> Iterator[Mapping[str, object]]:
         """Read one owner's projects in a single query, a batch at a time, in no order.
 
         Only where the driver cannot decode a value is the query sent again, and read field by field.
@@ -96,12 +94,12 @@ class ProjectStore:
         :returns: the documents under their wire names, with the fields of the contract and no others;
             datetimes are naive UTC. Nothing where the owner has no projects.
         :raises StoreError: the projects could not be read whole and in time; the driver's error is its cause.
-        :raises MisuseError: *projects* returned no collection, or *owned_by* no filter.
-        :raises Exception: whatever *projects* and *owned_by* raise themselves.
+        :raises ConfigurationError: *collection* returned no collection, or *owner_filter* no filter.
+        :raises Exception: whatever *collection* and *owner_filter* raise themselves.
         """
         collection, _ = self._opened()
         deadline = monotonic() + self._timeout
-        with pymongo.timeout(self._timeout):  # owned_by may ask the database, too
+        with pymongo.timeout(self._timeout):  # owner_filter may ask the database, too
             condition = self._query.filter(owner)
         if condition is None:
             return
@@ -123,15 +121,15 @@ class ProjectStore:
         Building takes as long as the collection is large: the store's *timeout* does not apply.
 
         :returns: the name of the index that serves.
-        :raises MisuseError: *owned_by* decides which projects match, so the host knows what to index;
-            or *projects* returned no collection.
+        :raises ConfigurationError: *owner_filter* decides which projects match, so the host knows what to index;
+            or *collection* returned no collection.
         :raises StoreError: the database did not answer, or refused; the driver's error is its cause.
         """
         collection = self._collection()
         path = self._query.owner_path
         if not self._query.matches_owner_path:
-            raise MisuseError(
-                "owned_by decides which projects match: index the path that its filter names,"
+            raise ConfigurationError(
+                "owner_filter decides which projects match: index the path that its filter names,"
                 f' such as db.{collection.name}.create_index("team")'
             )
         try:
@@ -155,9 +153,9 @@ class ProjectStore:
         return _readable(self._collection()) if collection is None else collection, self._query
 
     def _collection(self) -> Collection[Any]:
-        if _is_collection(self._projects):
-            return self._projects
-        return _checked_collection(self._projects())
+        if _is_collection(self._source):
+            return self._source
+        return _validate_collection(self._source())
 
 
 def _in_time(cursor: Cursor[Any], count: int, deadline: float) -> Iterator[list[Any]]:
@@ -241,44 +239,50 @@ def serves(index: Mapping[str, Any], path: str) -> bool:
     return first == path and kind in (1, -1, "hashed") and not partly
 
 
-def _is_collection(projects: Projects) -> TypeGuard[Collection[Any]]:
+def _is_collection(source: CollectionSource) -> TypeGuard[Collection[Any]]:
     # Asked of the class: an instance of a database seems to have every attribute, and a collection is callable.
-    return all(hasattr(projects.__class__, name) for name in ("find_one", "with_options"))
+    return all(hasattr(source.__class__, name) for name in ("find_one", "with_options"))
 
 
-def _checked_projects(projects: Projects) -> Projects:
-    kind = projects.__class__
-    if any(hasattr(kind, name) for name in ("find", "get_collection", "get_database")) or not callable(projects):
-        return _checked_collection(projects)
-    if is_async(projects):
-        raise MisuseError("projects must not be async: it must return a collection of a synchronous MongoClient")
-    return projects
+def _validate_source(source: CollectionSource) -> CollectionSource:
+    kind = source.__class__
+    if any(hasattr(kind, name) for name in ("find", "get_collection", "get_database")) or not callable(source):
+        return _validate_collection(source)
+    if is_async(source):
+        raise ConfigurationError(
+            "collection must not be async: it must return a collection of a synchronous MongoClient"
+        )
+    return source
 
 
-def _checked_collection(projects: Any) -> Collection[Any]:  # noqa: ANN401 # whatever a host passes
-    kind = projects.__class__
+def _validate_collection(collection: Any) -> Collection[Any]:  # noqa: ANN401 # whatever a host passes
+    kind = collection.__class__
     if hasattr(kind, "get_collection"):
-        raise MisuseError(f"projects must be a collection, got the database {projects.name!r}: pass `db.projects`")
+        raise ConfigurationError(
+            f"collection must be a PyMongo collection, got the database {collection.name!r}: pass `db.projects`"
+        )
     if hasattr(kind, "get_database"):
-        raise MisuseError("projects must be a collection, got a client: pass `client.platform.projects`")
-    if not _is_collection(projects):
-        raise MisuseError(
-            "projects must be a PyMongo collection such as `db.projects`, or a callable that returns one;"
+        raise ConfigurationError(
+            "collection must be a PyMongo collection, got a client: pass `client.platform.projects`"
+        )
+    if not _is_collection(collection):
+        raise ConfigurationError(
+            "collection must be a PyMongo collection such as `db.projects`, or a callable that returns one;"
             f" got {kind.__name__}"
         )
     if iscoroutinefunction(kind.find_one) or kind.__module__.startswith("motor"):
-        raise MisuseError(
-            f"projects must be a collection of a synchronous MongoClient, got the asynchronous {kind.__name__}:"
+        raise ConfigurationError(
+            f"collection must be a collection of a synchronous MongoClient, got the asynchronous {kind.__name__}:"
             " give the blueprint a pymongo.MongoClient of its own"
         )
-    return projects
+    return collection
 
 
-def checked_timeout(timeout: float) -> float:
+def validate_timeout(timeout: float) -> float:
     """Let seconds pass that a read can end in.
 
-    :raises MisuseError: they are no finite number, or out of range.
+    :raises ConfigurationError: they are no finite number, or out of range.
     """
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= _LONGEST_TIMEOUT:
-        raise MisuseError(f"timeout must be seconds, above 0 and up to {_LONGEST_TIMEOUT}; got {brief(timeout)}")
+        raise ConfigurationError(f"timeout must be seconds, above 0 and up to {_LONGEST_TIMEOUT}; got {brief(timeout)}")
     return timeout
