@@ -10,8 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from application import Host, connections_of
-from proxy import Proxy
+from faults.application import Host, connections_of
+from faults.proxy import Proxy
 from pymongo import MongoClient
 from servers import Mongod, MongoDBMissingError, ReplicaSet
 

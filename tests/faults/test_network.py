@@ -6,8 +6,8 @@ import struct
 import threading
 
 import pytest
-from application import TIMEOUT
-from proxy import HEADER
+from faults.application import TIMEOUT
+from faults.proxy import HEADER
 
 
 def injects(what, promise):

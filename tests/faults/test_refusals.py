@@ -1,7 +1,7 @@
 """Servers that answer, but say no."""
 
 import pytest
-from application import armed
+from faults.application import armed
 
 # The driver asks again after these: the server ends or is no primary, or a network broke behind it.
 STATE_CHANGES = [91, 189, 10107, 11600, 11602, 13435, 13436]

@@ -6,7 +6,7 @@ import time
 
 import pymongo
 import pytest
-from application import TIMEOUT, armed, connections_of
+from faults.application import TIMEOUT, armed, connections_of
 
 
 def injects(what, promise):

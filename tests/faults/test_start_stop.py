@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from application import arm
+from faults.application import arm
 from servers import free_port
 
 

@@ -9,7 +9,7 @@ from bson import ObjectId
 from flask_jwt_extended import create_access_token
 from werkzeug.security import generate_password_hash
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "a key of at least thirty-two bytes, for HS256"
 ID = ObjectId("507f1f77bcf86cd799439011")
 

@@ -17,6 +17,7 @@ from bson import ObjectId
 from flask import Flask
 from flask_jwt_extended import JWTManager, create_access_token
 from pymongo import MongoClient
+from support import SAMPLE_ROWS
 from sybil.document import PythonDocStringDocument
 from sybil.evaluators.doctest import DocTestEvaluator
 from sybil.evaluators.python import PythonEvaluator
@@ -34,7 +35,7 @@ from flask_usage_stats.errors import InvalidParametersError
 from flask_usage_stats.jwt import jwt_identity
 from flask_usage_stats.schemas import ParametersSchema, question_of
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 PACKAGE = ROOT / "src" / "flask_usage_stats"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -164,7 +165,7 @@ def names(local_mongodb, monkeypatch):
 @pytest.fixture
 def sample(names):
     """Store the sample projects, and give what leads each token that is shown to its caller."""
-    rows = json.loads((Path(__file__).parent / "data" / "sample_rows.json").read_text())
+    rows = [dict(row) for row in SAMPLE_ROWS]
     owner = ObjectId("507f191e810c19729de860ea")  # always the same: cursors hold a digest of it
     for row in rows:
         names["db"].projects.insert_one(

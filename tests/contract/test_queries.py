@@ -12,7 +12,7 @@ from bson import Decimal128, ObjectId
 from bson.datetime_ms import DatetimeMS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_contract import strict
+from support import strict_json
 
 from flask_usage_stats import ProjectStore
 from flask_usage_stats._core.ordering import page
@@ -139,9 +139,9 @@ def fill(projects, stored):
 def test_same_as_a_plain_computation(any_projects, client, stored, asked):
     """Every combination of filters, order and groups is what a step-by-step computation over the plain answer gives."""
     fill(any_projects, stored)
-    rows = strict(client.get("/api/usage"))["projectStats"]
+    rows = strict_json(client.get("/api/usage"))["projectStats"]
     response = client.get("/api/usage?" + urlencode(asked))
-    body = strict(response)
+    body = strict_json(response)
     assert json.dumps(body) == json.dumps(expected(rows, asked))
     assert UsageSchema().validate(body) == {}
 
@@ -179,11 +179,11 @@ def test_nobody_elses(any_projects, app_factory, owners, caller, asked, limit, f
 def test_walk(any_projects, client, stored, asked, limits):
     """A walk gives every row once, in order, with the same total and groups on each page, and ends."""
     fill(any_projects, stored)
-    whole = strict(client.get("/api/usage?" + urlencode(asked)))
+    whole = strict_json(client.get("/api/usage?" + urlencode(asked)))
     walked, following, steps = [], None, 0
     while steps == 0 or following is not None:
         page = [("limit", limits[steps % len(limits)])] + ([] if following is None else [("cursor", following)])
-        body = strict(client.get("/api/usage?" + urlencode([*asked, *page])))
+        body = strict_json(client.get("/api/usage?" + urlencode([*asked, *page])))
         assert list(body) == [*whole, "nextCursor"]
         assert (body["totalRequests"], body.get("groups")) == (whole["totalRequests"], whole.get("groups"))
         walked += body["projectStats"]
@@ -228,11 +228,11 @@ def test_walk_over_every_kind_of_identity(projects, app_factory):
     ids = [None, 1, 10**18, "a", "x" * 999, "x" * 999 + "y", ObjectId(), 1.5, True, {"a": "y" * 500}, {"a": "y" * 501}]
     projects.insert_many([{"_id": identity, "owner": "ada"} for identity in ids])
     client = app_factory(projects).test_client()
-    whole = strict(client.get("/api/usage"))["projectStats"]
+    whole = strict_json(client.get("/api/usage"))["projectStats"]
     walked, query = [], "limit=1"
     while query:
         response = client.get(f"/api/usage?{query}")
-        walked += strict(response)["projectStats"]
+        walked += strict_json(response)["projectStats"]
         link = response.headers.get("Link")
         assert link is None or link.endswith('>; rel="next"')
         assert link is None or len(link) < 2500
@@ -337,7 +337,7 @@ def test_bad_text_beside_good(app_factory):
                 }
 
     client = app_factory(Store()).test_client()
-    body = strict(client.get("/api/usage?plan=pro&groupBy=plan&sort=name&order=desc&limit=3"))
+    body = strict_json(client.get("/api/usage?plan=pro&groupBy=plan&sort=name&order=desc&limit=3"))
     assert [row["name"] for row in body["projectStats"]] == ["b", "b", "a\ufffd"]
     assert body["groups"][0]["projects"] == 4
     assert body["totalRequests"] == 4 * 2**70 + 6

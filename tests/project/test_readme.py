@@ -9,10 +9,11 @@ from types import ModuleType
 
 import pytest
 from bson import ObjectId
+from support import SAMPLE_ROWS
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def blocks(language):
@@ -41,7 +42,7 @@ def test_programs(monkeypatch, capsys):
 
 def test_answers(any_projects, ask):
     """The sample's projects give the answers that the README opens with."""
-    rows = json.loads((Path(__file__).parent / "data" / "sample_rows.json").read_text())
+    rows = [dict(row) for row in SAMPLE_ROWS]
     any_projects.insert_many([row | {"_id": ObjectId(row["_id"]), "owner": "ada"} for row in rows])
     everything, unused, _ = map(json.loads, blocks("json"))
     assert json.dumps(ask(any_projects).json) == json.dumps(everything)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from servers import free_port
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "demo.py"
 
 

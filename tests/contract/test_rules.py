@@ -7,7 +7,6 @@ import re
 import time
 from datetime import UTC, datetime
 from fractions import Fraction
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -32,6 +31,7 @@ from flask import Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo import MongoClient
+from support import SAMPLE_ROWS, strict_json
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, ServiceUnavailable, TooManyRequests, Unauthorized
 from werkzeug.routing import RequestRedirect
@@ -43,19 +43,6 @@ FAILED = {"success": False, "message": "Failed to fetch usage stats"}
 ID = ObjectId("507f1f77bcf86cd799439011")
 
 on_one_server = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def strict(response):
-    """Read a body as strict JSON: no NaN, no infinities, no doubled keys."""
-
-    def refuse(constant):
-        raise AssertionError(constant)
-
-    def once(pairs):
-        assert len(dict(pairs)) == len(pairs)
-        return dict(pairs)
-
-    return json.loads(response.get_data(), parse_constant=refuse, object_pairs_hook=once)
 
 
 def raiser(error):
@@ -73,7 +60,7 @@ def rows(projects, ask):
         projects.insert_many([{"owner": "ada", **document} for document in documents])
         response = ask(ProjectStore(projects, **options))
         assert response.status_code == 200
-        body = strict(response)
+        body = strict_json(response)
         assert UsageSchema().validate(body) == {}
         return body["projectStats"]
 
@@ -83,12 +70,12 @@ def rows(projects, ask):
 class TestGolden:
     def test_sample_rows(self, projects, ask):
         """The rows of the API page's sample come out as it shows them, value for value and key for key."""
-        sample = json.loads((Path(__file__).parent / "data" / "sample_rows.json").read_text())
+        sample = SAMPLE_ROWS
         for row in sorted(sample, key=lambda row: row["_id"]):
             updated = datetime.strptime(row["updatedAt"], "%Y-%m-%dT%H:%M:%S.%f%z")
             projects.insert_one(row | {"_id": ObjectId(row["_id"]), "owner": "ada", "updatedAt": updated})
         response = ask(projects)
-        assert json.dumps(strict(response)) == json.dumps(
+        assert json.dumps(strict_json(response)) == json.dumps(
             {"success": True, "totalRequests": 128979, "projectStats": sample}
         )
 
@@ -118,7 +105,7 @@ class TestGolden:
 
     def test_no_projects(self, projects, ask):
         """An owner without projects, and a missing collection, is an empty list and a total of 0."""
-        assert strict(ask(projects)) == {"success": True, "totalRequests": 0, "projectStats": []}
+        assert strict_json(ask(projects)) == {"success": True, "totalRequests": 0, "projectStats": []}
 
 
 class TestWhose:
@@ -133,7 +120,7 @@ class TestWhose:
         projects.delete_many({})
         if stored:
             projects.insert_many([{"_id": index, "owner": owner} for index, owner in enumerate(stored)])
-        answered = {row["_id"] for row in strict(ask(projects, caller))["projectStats"]}
+        answered = {row["_id"] for row in strict_json(ask(projects, caller))["projectStats"]}
         assert answered == {
             index
             for index, owner in enumerate(stored)
@@ -147,12 +134,12 @@ class TestWhose:
         projects.delete_many({})
         projects.insert_many([{"_id": 1, "owner": "someone else's"}, {"_id": 2}, {"_id": 3, "owner": caller}])
         if caller != "someone else's":
-            assert [row["_id"] for row in strict(ask(projects, caller))["projectStats"]] == [3]
+            assert [row["_id"] for row in strict_json(ask(projects, caller))["projectStats"]] == [3]
 
     def test_hex_identity_matches_both_forms(self, projects, ask):
         """A text identity of 24 hex digits matches owners stored as ObjectId and as text."""
         projects.insert_many([{"_id": 1, "owner": ID}, {"_id": 2, "owner": str(ID)}, {"_id": 3, "owner": ObjectId()}])
-        assert [row["_id"] for row in strict(ask(projects, str(ID)))["projectStats"]] == [1, 2]
+        assert [row["_id"] for row in strict_json(ask(projects, str(ID)))["projectStats"]] == [1, 2]
 
     @pytest.mark.parametrize("representation", [UuidRepresentation.UNSPECIFIED, UuidRepresentation.STANDARD])
     def test_uuid_identity(self, projects, ask, representation):
@@ -160,7 +147,7 @@ class TestWhose:
         owner = UUID("00112233-4455-6677-8899-aabbccddeeff")
         projects.insert_one({"_id": 1, "owner": Binary.from_uuid(owner, UuidRepresentation.STANDARD)})
         options = CodecOptions(uuid_representation=representation)
-        found = strict(ask(projects.with_options(codec_options=options), owner))["projectStats"]
+        found = strict_json(ask(projects.with_options(codec_options=options), owner))["projectStats"]
         assert [row["_id"] for row in found] == [1]
 
     def test_legacy_uuid_identity(self, projects, ask):
@@ -168,7 +155,7 @@ class TestWhose:
         owner = UUID("00112233-4455-6677-8899-aabbccddeeff")
         legacy = projects.with_options(codec_options=CodecOptions(uuid_representation=UuidRepresentation.JAVA_LEGACY))
         legacy.insert_one({"_id": 1, "owner": owner})
-        assert len(strict(ask(legacy, owner))["projectStats"]) == 1
+        assert len(strict_json(ask(legacy, owner))["projectStats"]) == 1
 
     def test_collation(self, database, ask):
         """Text is matched exactly, whatever the collection's collation."""
@@ -176,7 +163,7 @@ class TestWhose:
         projects.insert_many(
             [{"_id": 1, "owner": "ada"}, {"_id": 2, "owner": "ADA"}, {"_id": 3, "owner": "ada", "status": "Deleted"}]
         )
-        assert [row["_id"] for row in strict(ask(projects))["projectStats"]] == [1, 3]
+        assert [row["_id"] for row in strict_json(ask(projects))["projectStats"]] == [1, 3]
 
     def test_status(self, rows):
         """Only the exact text "deleted" is left out, and not counted."""
@@ -249,7 +236,7 @@ class TestCounts:
         projects.insert_many(
             [{"owner": "ada", "_id": 1, "totalRequest": stored}, {"owner": "ada", "_id": 2, "totalRequest": 7}]
         )
-        body = strict(ask(projects))
+        body = strict_json(ask(projects))
         assert body["totalRequests"] == 7
         assert [row["totalRequest"] for row in body["projectStats"]] == [7, 0]
         assert len(caplog.records) == 1
@@ -288,7 +275,7 @@ class TestOrderAndTotal:
         projects.delete_many({})
         if counts:
             projects.insert_many([{"owner": "ada", "totalRequest": count} for count in counts])
-        body = strict(ask(projects))
+        body = strict_json(ask(projects))
         shown = [row["totalRequest"] for row in body["projectStats"]]
         assert shown == sorted(shown, reverse=True)
         exact = sum(map(Fraction, shown), Fraction())
@@ -300,7 +287,7 @@ class TestOrderAndTotal:
     def test_sum_beyond_a_double(self, rows, projects, ask):
         """A total that no double holds is still a number: whole."""
         rows({"totalRequest": 1.7e308}, {"totalRequest": 1.7e308}, {"totalRequest": 0.75})
-        assert strict(ask(projects))["totalRequests"] == 2 * int(1.7e308) + 1
+        assert strict_json(ask(projects))["totalRequests"] == 2 * int(1.7e308) + 1
 
     def test_ties(self, rows):
         """Equal counts stand by `_id`, ascending: integers, text, ObjectIds, others; and null first of all."""
@@ -480,7 +467,7 @@ class TestFailure:
         assert response.status_code == 500
         assert took < 1.4
         assert response.text == '{"success":false,"message":"Failed to fetch usage stats"}'
-        assert ErrorSchema().validate(strict(response)) == {}
+        assert ErrorSchema().validate(strict_json(response)) == {}
         (record,) = caplog.records
         assert record.levelno == logging.ERROR
         assert "ServerSelectionTimeoutError" in record.getMessage()
@@ -498,7 +485,7 @@ class TestFailure:
                 raise RuntimeError("secret connection string")
 
         response = ask(Store())
-        assert (response.status_code, strict(response)) == (500, FAILED)
+        assert (response.status_code, strict_json(response)) == (500, FAILED)
         (record,) = caplog.records
         assert "RuntimeError (" in record.getMessage()
         assert "in iter_projects" in record.getMessage()
@@ -535,7 +522,7 @@ class TestFailure:
         """A filter that the server refuses is the error body, without the server's words."""
         store = ProjectStore(projects, owner_filter=lambda owner: {"$nonsense": owner})
         response = ask(store)
-        assert (response.status_code, strict(response)) == (500, FAILED)
+        assert (response.status_code, strict_json(response)) == (500, FAILED)
 
 
 class TestIdentity:
@@ -546,7 +533,7 @@ class TestIdentity:
         """Nobody signed in is 401 with a challenge, and no error in it without a credential."""
         response = ask(projects, nobody)
         assert response.status_code == 401
-        assert strict(response) == {"success": False, "message": "Authentication required"}
+        assert strict_json(response) == {"success": False, "message": "Authentication required"}
         assert response.headers.getlist("WWW-Authenticate") == ['Bearer realm="usage"']
 
     @pytest.mark.parametrize("header", ["Bearer x", "bearer x.y.z", "Basic abc, BEARER x"])
@@ -554,7 +541,7 @@ class TestIdentity:
         """A bearer credential that was not accepted is told so, as RFC 6750 has it."""
         response = ask(projects, None, headers={"Authorization": header})
         assert response.status_code == 401
-        assert strict(response) == {"success": False, "message": "Invalid or expired token"}
+        assert strict_json(response) == {"success": False, "message": "Invalid or expired token"}
         assert response.headers["WWW-Authenticate"] == (
             'Bearer realm="usage", error="invalid_token", error_description="Invalid or expired token"'
         )
@@ -565,7 +552,7 @@ class TestIdentity:
     def test_other_credential(self, projects, ask, header):
         """A header without a bearer credential is as no header."""
         response = ask(projects, None, headers={"Authorization": header})
-        assert strict(response)["message"] == "Authentication required"
+        assert strict_json(response)["message"] == "Authentication required"
 
     @pytest.mark.parametrize(
         ("refusal", "status", "message", "challenge", "retry"),
@@ -586,7 +573,7 @@ class TestIdentity:
         """An HTTPException of the callback keeps its code, description, challenge and retry time."""
         response = ask(projects, raiser(refusal))
         assert response.status_code == status
-        assert strict(response) == {"success": False, "message": message}
+        assert strict_json(response) == {"success": False, "message": message}
         assert (challenge or "") in response.headers.get("WWW-Authenticate", "")
         assert (challenge is None) == ("WWW-Authenticate" not in response.headers)
         assert response.headers.get("Retry-After") == retry
@@ -602,7 +589,7 @@ class TestIdentity:
     def test_broken_callback(self, projects, ask, caplog, error):
         """Whatever else the callback raises is the 500, logged without its text."""
         response = ask(projects, raiser(error))
-        assert (response.status_code, strict(response)) == (500, FAILED)
+        assert (response.status_code, strict_json(response)) == (500, FAILED)
         (record,) = caplog.records
         assert record.getMessage().startswith(f"usage of a caller not yet known: {type(error).__name__} (")
         assert "secret" not in caplog.text
@@ -630,14 +617,14 @@ class TestIdentity:
         """A value of a wrong type never reaches a query: it is the 500."""
         projects.insert_one({"owner": value if isinstance(value, bool) else "ada"})
         response = ask(projects, lambda: value)
-        assert (response.status_code, strict(response)) == (500, FAILED)
+        assert (response.status_code, strict_json(response)) == (500, FAILED)
         assert "InvalidOwnerError" in caplog.text
 
     @pytest.mark.parametrize("owner", ["a" * 1024, "é" * 512, "x\0\r\n", 2**63 - 1, -(2**63), 0, ID, Int64(5)])
     def test_identities(self, projects, ask, owner):
         """Text up to 1,024 bytes, integers of 64 bits and ObjectIds are identities."""
         projects.insert_one({"_id": 1, "owner": owner})
-        assert len(strict(ask(projects, lambda: owner))["projectStats"]) == 1
+        assert len(strict_json(ask(projects, lambda: owner))["projectStats"]) == 1
 
 
 class TestPrivate:
