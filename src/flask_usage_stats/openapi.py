@@ -33,7 +33,8 @@ except ImportError as _missing:
         "flask_usage_stats.openapi needs apispec: pip install flask-usage-stats[openapi]", name="apispec"
     ) from _missing
 
-from .errors import ConfigurationError, brief
+from ._core.text import short_repr
+from .errors import ConfigurationError
 from .schemas import ErrorSchema, GroupSchema, ParametersSchema, ProjectSchema, UsageSchema
 
 __all__ = ["openapi_document"]
@@ -122,7 +123,8 @@ def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
     """
     if not isinstance(url_prefix, str) or not _PREFIX.fullmatch(url_prefix):
         raise ConfigurationError(
-            f'url_prefix must be "" or begin with a slash, such as "/api", without variables; got {brief(url_prefix)}'
+            f'url_prefix must be "" or begin with a slash, such as "/api", without variables;'
+            f" got {short_repr(url_prefix)}"
         )
     path = url_prefix.rstrip("/") + "/usage"
     spec = APISpec(

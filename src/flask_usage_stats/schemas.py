@@ -21,8 +21,8 @@ from ._core.fields import (
     COUNT,
     ERRORS,
     FIELDS,
-    GROUP_PROJECTS,
     GROUP_SHARE,
+    GROUP_SIZE,
     GROUPS,
     MESSAGE,
     NEXT_CURSOR,
@@ -32,15 +32,15 @@ from ._core.fields import (
     TOTAL,
     Kind,
 )
-from ._core.query import PLAIN, Question
+from ._core.query import DEFAULT_QUERY, UsageQuery
 from .errors import InvalidParametersError
 from .protocols import Owner
 
 __all__ = ["ErrorSchema", "GroupSchema", "ParametersSchema", "ProjectSchema", "UsageSchema"]
 
 #: The fields by which rows are filtered and grouped.
-LABELS: Final = ("plan", "projectType", STATUS)
-SORTS: Final = (COUNT, "name", "createdAt", "updatedAt")
+GROUP_FIELDS: Final = ("plan", "projectType", STATUS)
+SORT_FIELDS: Final = (COUNT, "name", "createdAt", "updatedAt")
 FORMATS: Final = ("json", "csv")
 
 _LARGEST_PAGE: Final = 1000  # rows
@@ -98,8 +98,8 @@ ProjectSchema: Final[type[Schema]] = Schema.from_dict({name: _FIELD[kind]() for 
 #: .. versionadded:: 0.1.0
 GroupSchema: Final[type[Schema]] = Schema.from_dict(
     {
-        **{name: fields.String(allow_none=True) for name in LABELS},
-        GROUP_PROJECTS: fields.Integer(required=True, strict=True),
+        **{name: fields.String(allow_none=True) for name in GROUP_FIELDS},
+        GROUP_SIZE: fields.Integer(required=True, strict=True),
         TOTAL: fields.Raw(
             required=True,
             validate=_number,
@@ -223,7 +223,7 @@ def _rows(text: str) -> int:
 
 def _labels(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    if not set(names) <= set(LABELS) or len(set(names)) != len(names):
+    if not set(names) <= set(GROUP_FIELDS) or len(set(names)) != len(names):
         raise ValueError(text)
     return names
 
@@ -238,7 +238,7 @@ ParametersSchema: Final[type[Schema]] = Schema.from_dict(
         "plan": _Texts("Keep projects with one of these, case ignored"),
         "minRequests": _whole_number("Keep projects with as many requests or more"),
         "maxRequests": _whole_number("Keep projects with as many requests or fewer"),
-        "sort": _one_of(f"Order projects by this field, {COUNT} where none is given", *SORTS),
+        "sort": _one_of(f"Order projects by this field, {COUNT} where none is given", *SORT_FIELDS),
         "order": _one_of("Order them so, where it is not given asc for name and desc for the rest", "desc", "asc"),
         "limit": _Once(
             "Answer with a page of so many projects; 0 for the total and groups alone",
@@ -255,8 +255,13 @@ ParametersSchema: Final[type[Schema]] = Schema.from_dict(
         "groupBy": _Once(
             "Add the kept projects up by these fields",
             _labels,
-            f"one or several of {', '.join(LABELS)}, with commas between them",
-            {"type": "array", "items": {"type": "string", "enum": list(LABELS)}, "minItems": 1, "uniqueItems": True},
+            f"one or several of {', '.join(GROUP_FIELDS)}, with commas between them",
+            {
+                "type": "array",
+                "items": {"type": "string", "enum": list(GROUP_FIELDS)},
+                "minItems": 1,
+                "uniqueItems": True,
+            },
         ),
         "format": _one_of("Answer in this form, whatever Accept says", *FORMATS),
     },
@@ -265,7 +270,7 @@ ParametersSchema: Final[type[Schema]] = Schema.from_dict(
 _PARAMETERS: Final = ParametersSchema(unknown=EXCLUDE)
 
 
-def question_of(arguments: Mapping[str, Sequence[str]], owner: Owner) -> tuple[Question, str | None]:
+def parse_parameters(arguments: Mapping[str, Sequence[str]], owner: Owner) -> tuple[UsageQuery, str | None]:
     """Read the parameters of one request.
 
     :param arguments: names to the texts that were given; names that are not ours are left alone.
@@ -274,7 +279,7 @@ def question_of(arguments: Mapping[str, Sequence[str]], owner: Owner) -> tuple[Q
     :raises InvalidParametersError: for everything that is bad, at once, in the order of the API page.
     """
     if not arguments:
-        return PLAIN, None
+        return DEFAULT_QUERY, None
     given: Any
     bad: dict[str, list[str]] = {}
     try:
@@ -282,7 +287,7 @@ def question_of(arguments: Mapping[str, Sequence[str]], owner: Owner) -> tuple[Q
     except ValidationError as error:
         given, bad = error.valid_data, error.messages_dict
     sort = given.get("sort", COUNT)
-    question = Question(
+    question = UsageQuery(
         filters={name: given[name] for name in (STATUS, "projectType", "plan") if name in given},
         minimum=given.get("minRequests"),
         maximum=given.get("maxRequests"),
@@ -300,7 +305,7 @@ def question_of(arguments: Mapping[str, Sequence[str]], owner: Owner) -> tuple[Q
 
 
 def _contradictions(
-    question: Question, arguments: Mapping[str, Sequence[str]], owner: Owner
+    question: UsageQuery, arguments: Mapping[str, Sequence[str]], owner: Owner
 ) -> Iterator[tuple[str, str]]:
     if question.minimum is not None and question.maximum is not None and question.minimum > question.maximum:
         yield "minRequests", "minRequests must not be over maxRequests"

@@ -16,8 +16,8 @@ from support import strict_json
 
 from flask_usage_stats import ProjectStore
 from flask_usage_stats._core.ordering import page
-from flask_usage_stats._core.query import Position, Question
-from flask_usage_stats._core.values import instant_of
+from flask_usage_stats._core.query import CursorPosition, UsageQuery
+from flask_usage_stats._core.values import date_sort_key
 from flask_usage_stats.schemas import GroupSchema, UsageSchema
 
 on_one_database = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -83,7 +83,7 @@ def expected(rows, asked):
         value = row.get(sort)
         if sort == "totalRequest" or value is None:
             return value
-        return value.casefold() if sort == "name" else instant_of(value)
+        return value.casefold() if sort == "name" else date_sort_key(value)
 
     descending = given_.get("order", "asc" if sort == "name" else "desc") == "desc"
     rows = sorted(rows, key=lambda row: row["_id"])
@@ -276,9 +276,9 @@ def test_behind_a_row_that_is_gone(keys, gone):
     """A page begins behind the place of a row that is there no more, by its key and then its identity."""
     descending = keys[0] > keys[4]
     identities = [(1, number) for number in range(8)]
-    after = Position(keys[gone], identities[gone], "walk")
+    after = CursorPosition(keys[gone], identities[gone], "walk")
     order = [number for number in range(8) if number != gone]
-    question = Question(limit=3, descending=descending, after=after)
+    question = UsageQuery(limit=3, descending=descending, after=after)
     shown, _ = page(order, keys, identities, question, "walk")
     assert shown == list(range(gone + 1, 8))[:3]
 
@@ -365,8 +365,8 @@ def test_instants(moment, minutes):
     whole = exact - datetime(1970, 1, 1)
     text = exact.isoformat(timespec="milliseconds")
     offset = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
-    assert instant_of(exact) == instant_of(text) == instant_of(text + "Z") == whole
-    assert instant_of(text + offset) == whole - timedelta(minutes=minutes)
+    assert date_sort_key(exact) == date_sort_key(text) == date_sort_key(text + "Z") == whole
+    assert date_sort_key(text + offset) == whole - timedelta(minutes=minutes)
 
 
 def test_same_on_both_databases(projects, app_factory):

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_usage_stats._core import cursors as cursor
-from flask_usage_stats._core.query import PLAIN, Position, Question
+from flask_usage_stats._core.query import DEFAULT_QUERY, CursorPosition, UsageQuery
 from flask_usage_stats.errors import InvalidParametersError
-from flask_usage_stats.schemas import question_of
+from flask_usage_stats.schemas import parse_parameters
 
 MUST = {
     "minRequests": "minRequests must be a whole number of up to 20 digits",
@@ -27,7 +27,9 @@ MUST = {
 
 
 def read(owner="ada", **arguments):
-    return question_of({name: [value] if isinstance(value, str) else value for name, value in arguments.items()}, owner)
+    return parse_parameters(
+        {name: [value] if isinstance(value, str) else value for name, value in arguments.items()}, owner
+    )
 
 
 def refused(**arguments):
@@ -38,8 +40,8 @@ def refused(**arguments):
 
 def test_nothing():
     """Without parameters, and with those of others alone, the question is the plain one."""
-    assert question_of({}, "ada") == (PLAIN, None)
-    assert read(utm_source="mail", page=["1", "2"]) == (PLAIN, None)
+    assert parse_parameters({}, "ada") == (DEFAULT_QUERY, None)
+    assert read(utm_source="mail", page=["1", "2"]) == (DEFAULT_QUERY, None)
 
 
 def test_everything():
@@ -56,7 +58,7 @@ def test_everything():
         groupBy="plan,status",
         format="csv",
     )
-    assert question == Question(
+    assert question == UsageQuery(
         filters={
             "status": frozenset({"live", "stopped"}),
             "projectType": frozenset({"node"}),
@@ -142,10 +144,10 @@ def test_all_at_once():
 
 
 class TestCursor:
-    WALK = Question(limit=2)
+    WALK = UsageQuery(limit=2)
 
     def cursor(self, key=5, identity=(1, 7), owner="ada", question=WALK):
-        return cursor.write(Position(key, identity, cursor.digest(owner, question)))
+        return cursor.write(CursorPosition(key, identity, cursor.digest(owner, question)))
 
     @pytest.mark.parametrize("key", [5, -5, 0.5, 2**100, 0])
     @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ class TestCursor:
     )
     def test_keys(self, sort, key):
         """Each order has its own kind of key."""
-        walk = Question(sort=sort, descending=sort != "name", limit=2)
+        walk = UsageQuery(sort=sort, descending=sort != "name", limit=2)
         assert read(limit="2", sort=sort, cursor=self.cursor(key, question=walk))[0].after.key == key
 
     @pytest.mark.parametrize("sort", ["totalRequest", "name", "updatedAt"])
@@ -169,7 +171,7 @@ class TestCursor:
     def test_keys_of_other_kinds(self, sort, key):
         """A key that its order does not have is refused, also under a right seal."""
         right = {"totalRequest": (float,), "name": (str, type(None)), "updatedAt": (type(None),)}
-        walk = Question(sort=sort, descending=sort != "name", limit=2)
+        walk = UsageQuery(sort=sort, descending=sort != "name", limit=2)
         forged = self.cursor(key, question=walk)
         if type(key) in right[sort]:
             read(limit="2", sort=sort, cursor=forged)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_usage_stats._core.fields import FIELDS
-from flask_usage_stats._core.report import rank
+from flask_usage_stats._core.report import build_report
 from flask_usage_stats._formats.json import encode_answer
 from flask_usage_stats.schemas import UsageSchema
 
@@ -73,7 +73,7 @@ def plain(document):
 @given(st.lists(documents(), max_size=6))
 def test_same_as_the_plain_way(stored):
     """Rows of every shape, together and alone, are those of a step-by-step computation, key for key."""
-    report = rank(stored)
+    report = build_report(stored)
     body = json.loads(encode_answer(report.total, report.rows))
     assert UsageSchema().validate(body) == {}
     assert sorted(map(json.dumps, body["projectStats"])) == sorted(json.dumps(plain(document)) for document in stored)
@@ -90,7 +90,7 @@ def test_milliseconds(milliseconds, others, names):
     """Every number of milliseconds has three digits, in either date."""
     moments = [datetime(2024, 3, 14, 10, 15, 0, part * 1000) for part in (milliseconds, others)]
     document = {"_id": ObjectId(), "totalRequest": 1, **dict(zip(names, moments, strict=False))}
-    (row,) = rank([document]).rows
+    (row,) = build_report([document]).rows
     for name, moment in zip(names, moments, strict=False):
         assert json.loads(row)[name] == f"2024-03-14T10:15:00.{moment.microsecond // 1000:03}Z"
 
@@ -99,6 +99,6 @@ def test_every_batch():
     """More documents than are held at a time are all there, mixed with odd ones."""
     stored = [{"_id": number, "totalRequest": Decimal128(str(number))} for number in range(2500)]
     stored += [{"_id": ObjectId(), "totalRequest": number} for number in range(2500)]
-    report = rank(stored)
+    report = build_report(stored)
     assert len(report.rows) == 5000
     assert report.total == 2 * sum(range(2500))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_usage_stats._core import values
-from flask_usage_stats._core.report import rank
+from flask_usage_stats._core.report import build_report
 
 EAST = timezone(timedelta(hours=5, minutes=30))
 
@@ -36,7 +36,7 @@ class Plan(StrEnum):
 )
 def test_counts(value, count):
     """Decimals and integers of any size count, up to what a double can hold."""
-    assert values.count_of(value) == count
+    assert values.to_count(value) == count
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_counts(value, count):
 )
 def test_text(value, text):
     """Scalars are text, lone surrogates are U+FFFD, and what has no text is none."""
-    assert values.text_of(value) == text
+    assert values.to_text(value) == text
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_text(value, text):
 )
 def test_dates(value, shown):
     """Aware datetimes are converted to UTC, also beyond the years that datetime knows."""
-    assert values.date_of(value) == shown
+    assert values.to_date(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_dates(value, shown):
 )
 def test_ids(value, shown):
     """An identity that has no Extended JSON is null, as nothing could be told by it."""
-    assert values.id_of(value) == shown
+    assert values.to_id(value) == shown
 
 
 @given(st.integers(-8_640_000_000_000_000, 8_640_000_000_000_000))
 def test_every_instant(milliseconds):
     """Every instant of ECMA-262 is written in its form, and reads back as the same instant."""
-    moment = values.date_of(DatetimeMS(milliseconds))
-    text = values.iso_of(moment) if isinstance(moment, datetime) else moment
+    moment = values.to_date(DatetimeMS(milliseconds))
+    text = values.format_datetime(moment) if isinstance(moment, datetime) else moment
     year, month, day, hour, minute, second, milli = map(
         int, re.fullmatch(r"(\d{4}|[+-]\d{6})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{3})Z", text).groups()
     )
@@ -110,12 +110,12 @@ def test_every_instant(milliseconds):
 )
 def test_last_instants(milliseconds, moment):
     """The years 1 and 9999 are datetime's own."""
-    assert values.date_of(DatetimeMS(milliseconds)) == moment
+    assert values.to_date(DatetimeMS(milliseconds)) == moment
 
 
 def test_ranks():
     """The type of an identity comes before its text."""
-    assert values.id_key(ObjectId("f" * 24)) < values.id_key(False)
+    assert values.id_sort_key(ObjectId("f" * 24)) < values.id_sort_key(False)
 
 
 def test_ids_without_extended_json():
@@ -123,8 +123,8 @@ def test_ids_without_extended_json():
     nested = []
     for _ in range(100_000):
         nested = [nested]
-    assert values.id_of(nested) is None
-    assert values.id_of(datetime(1, 1, 1, tzinfo=EAST)) is None
+    assert values.to_id(nested) is None
+    assert values.to_id(datetime(1, 1, 1, tzinfo=EAST)) is None
     while nested:  # unnested by hand, for freeing it may go as deep
         nested = nested.pop()
 
@@ -143,22 +143,22 @@ def test_ids_without_extended_json():
 )
 def test_changes(rows, first):
     """Only what was changed is noted, under the identity that is shown."""
-    assert rank(rows).changes.first == first
+    assert build_report(rows).changes.first == first
 
 
 def test_whole_total():
     """A total that is rounded to a whole number is written as one."""
-    assert type(rank([{"totalRequest": 2**53}, {"totalRequest": 0.5}]).total) is int
+    assert type(build_report([{"totalRequest": 2**53}, {"totalRequest": 0.5}]).total) is int
 
 
 def test_ties_of_damaged_text():
     """Identities that are shown alike still have one order, whatever the order of reading."""
     rows = [{"_id": "\udcfe", "name": "1"}, {"_id": "\udcff", "name": "2"}]
-    assert rank(rows).rows == rank(reversed(rows)).rows
+    assert build_report(rows).rows == build_report(reversed(rows)).rows
 
 
 def test_changes_are_bounded():
     """However many projects are odd, five are named, also where their identity is shown as null."""
-    report = rank([{"totalRequest": "x"}] * 1000 + [{"_id": ObjectId(), "totalRequest": "x"}])
+    report = build_report([{"totalRequest": "x"}] * 1000 + [{"_id": ObjectId(), "totalRequest": "x"}])
     assert report.changes.number == 1001
     assert len(report.changes.first) == 5

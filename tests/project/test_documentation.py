@@ -30,10 +30,10 @@ from werkzeug.serving import make_server
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
 from flask_usage_stats._core.cursors import write
-from flask_usage_stats._core.query import Position
+from flask_usage_stats._core.query import CursorPosition
 from flask_usage_stats.errors import InvalidParametersError
 from flask_usage_stats.jwt import jwt_identity
-from flask_usage_stats.schemas import ParametersSchema, question_of
+from flask_usage_stats.schemas import ParametersSchema, parse_parameters
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -258,10 +258,10 @@ def test_every_message():
     bad = {name: ["", ""] for name in ParametersSchema().fields}
     for requests in (
         {name: [""] for name in bad},
-        {"minRequests": ["2"], "maxRequests": ["1"], "cursor": [write(Position(1, (0, 0), ""))]},
+        {"minRequests": ["2"], "maxRequests": ["1"], "cursor": [write(CursorPosition(1, (0, 0), ""))]},
     ):
         with pytest.raises(InvalidParametersError) as caught:
-            question_of(requests, "ada")
+            parse_parameters(requests, "ada")
         for (message,) in caught.value.errors.values():
             assert f"`{message}`" in table
     once = ParametersSchema().validate(bad)

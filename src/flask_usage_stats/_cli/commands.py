@@ -12,16 +12,16 @@ import click
 from bson import ObjectId
 from flask import Blueprint
 
-from .. import _log as log
 from .._core import cursors as cursor
 from .._core.owners import OwnerType, convert_owner, validate_owner
-from .._core.report import rank
+from .._core.report import build_report
 from .._formats.bodies import csv_body, csv_writer, json_body
+from .._log import describe_error, log_adjustments
 from .._mongodb.checks import Verdict, examine
 from .._mongodb.store import ProjectStore
 from ..errors import InvalidOwnerError, InvalidParametersError
 from ..protocols import Owner, UsageStore
-from ..schemas import question_of
+from ..schemas import parse_parameters
 from . import table as display
 
 #: The parameters of the route as options; all may be repeated, so that the one set of rules says which may not.
@@ -126,18 +126,18 @@ def _parameters(command: Callable[..., None]) -> Callable[..., None]:
 
 def _report(store: UsageStore, owner: Owner, form: str, parameters: Mapping[str, tuple[str, ...]]) -> None:
     try:
-        question, _ = question_of({name: texts for name, texts in parameters.items() if texts}, owner)
+        question, _ = parse_parameters({name: texts for name, texts in parameters.items() if texts}, owner)
     except InvalidParametersError as error:
         messages = [_by_options(message) for messages in error.errors.values() for message in messages]
         raise _Failure("; ".join(messages), exit_code=2) from error
     with _in_a_line():
-        report = rank(
+        report = build_report(
             store.iter_projects(owner),
             question,
             digest=cursor.digest(owner, question),
             write=csv_writer(question) if form == "csv" else None,
         )
-    log.changed(owner, report.changes)
+    log_adjustments(owner, report.changes)
     if form == "table":
         display.show(report, question)
     elif form == "csv":
@@ -191,4 +191,4 @@ def _in_a_line(exit_code: int = 1) -> Iterator[None]:
     except _Failure:
         raise
     except Exception as error:  # the edge: whatever failed, an operator gets its cause
-        raise _Failure(log.explained(error), exit_code) from error
+        raise _Failure(describe_error(error), exit_code) from error

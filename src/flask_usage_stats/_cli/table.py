@@ -11,12 +11,12 @@ from unicodedata import combining, east_asian_width
 import click
 
 from .._core import cursors as cursor
-from .._core.fields import COUNT, GROUP_PROJECTS, GROUP_SHARE, ID, STATUS, TOTAL
+from .._core.fields import COUNT, GROUP_SHARE, GROUP_SIZE, ID, STATUS, TOTAL
 from .._core.groups import Group
-from .._core.query import Question
+from .._core.query import UsageQuery
 from .._core.report import Report
+from .._core.text import escape
 from .._core.values import Number
-from ..errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +35,7 @@ class _Column(NamedTuple):
     shares: list[float] | None = None
 
 
-def show(report: Report, question: Question) -> None:
+def show(report: Report, question: UsageQuery) -> None:
     """Print a report of rows in JSON; where there are groups, they stand in for the rows, as in CSV."""
     columns = _projects(report, question) if report.groups is None else _groups(report.groups, question)
     notes = [] if columns[0].cells or question.limit == 0 else ["No projects."]
@@ -49,7 +49,7 @@ def show(report: Report, question: Question) -> None:
         click.echo("\n".join(_plain(columns, notes)))
 
 
-def _projects(report: Report, question: Question) -> list[_Column]:
+def _projects(report: Report, question: UsageQuery) -> list[_Column]:
     rows = [json.loads(row) for row in report.rows]
     date, title = ("createdAt", "Created") if question.sort == "createdAt" else ("updatedAt", "Updated")
     return [
@@ -60,14 +60,14 @@ def _projects(report: Report, question: Question) -> list[_Column]:
     ]
 
 
-def _groups(groups: Sequence[Group], question: Question) -> list[_Column]:
+def _groups(groups: Sequence[Group], question: UsageQuery) -> list[_Column]:
     def of(name: str, shown: Callable[[Any], str]) -> list[str]:
         return [shown(group[name]) for group in groups]
 
     shares: list[Any] = [group[GROUP_SHARE] for group in groups]
     return [
         *(_Column(_TITLES[name], of(name, _text)) for name in question.group_by),
-        _Column("Projects", of(GROUP_PROJECTS, _number), is_number=True),
+        _Column("Projects", of(GROUP_SIZE, _number), is_number=True),
         _Column("Requests", of(TOTAL, _number), is_number=True),
         _Column("Share", of(GROUP_SHARE, _percentage), is_number=True, shares=[share or 0.0 for share in shares]),
     ]
@@ -75,7 +75,7 @@ def _groups(groups: Sequence[Group], question: Question) -> list[_Column]:
 
 def _text(value: object) -> str:
     """Show what a project's owner wrote so that it cannot command a terminal, nor what the terminal cannot show."""
-    text = _NOTHING if value in (None, "") else printable(str(value))
+    text = _NOTHING if value in (None, "") else escape(str(value))
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 

@@ -12,12 +12,12 @@ from typing import Final
 
 from ..protocols import Owner
 from .fields import COUNT, NAME
-from .query import Position, Question
+from .query import CursorPosition, UsageQuery
 
 _KINDS: Final = {0: int, 1: int, 2: str, 3: bytes, 4: str}  # of the value in an IdKey, by its rank
 
 
-def digest(owner: Owner, question: Question) -> str:
+def digest(owner: Owner, question: UsageQuery) -> str:
     """Tell walks apart: by their owner, filters and order, but not by the length of their pages."""
     asked = [
         [type(owner).__name__, str(owner)],
@@ -27,13 +27,13 @@ def digest(owner: Owner, question: Question) -> str:
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
 
-def write(position: Position) -> str:
+def write(position: CursorPosition) -> str:
     """Write a position as text that needs no escaping in a URL."""
     place = _place(position)
     return _text([_seal(position.digest, place), *place])
 
 
-def read(text: str) -> Position:
+def read(text: str) -> CursorPosition:
     """Read what :func:`write` wrote; the position has the cursor's seal in place of the walk's digest.
 
     :raises ValueError: the text is no cursor.
@@ -43,7 +43,7 @@ def read(text: str) -> Position:
         seal, key, rank, value = json.loads(plain, parse_constant=_refuse)
         if _KINDS.get(rank) is bytes:
             value = bytes.fromhex(value)
-        position = Position(key, (rank, value), seal)
+        position = CursorPosition(key, (rank, value), seal)
     except (TypeError, RecursionError) as error:
         raise ValueError("no cursor") from error
     if type(value) is not _KINDS.get(rank) or type(key) not in (int, float, str, NoneType):
@@ -53,7 +53,7 @@ def read(text: str) -> Position:
     return position
 
 
-def belongs(position: Position, owner: Owner, question: Question) -> bool:
+def belongs(position: CursorPosition, owner: Owner, question: UsageQuery) -> bool:
     """Tell whether a position that was read is a place in the walk of a question, and unchanged."""
     kinds: tuple[type, ...] = (int, float) if question.sort == COUNT else (int, NoneType)
     if question.sort == NAME:
@@ -61,7 +61,7 @@ def belongs(position: Position, owner: Owner, question: Question) -> bool:
     return type(position.key) in kinds and position.digest == _seal(digest(owner, question), _place(position))
 
 
-def _place(position: Position) -> list[object]:
+def _place(position: CursorPosition) -> list[object]:
     rank, value = position.identity
     return [position.key, rank, value.hex() if isinstance(value, bytes) else value]
 

@@ -52,7 +52,7 @@ GROUPS: Final = "groups"
 NEXT_CURSOR: Final = "nextCursor"
 
 #: A group, behind the fields that it is made by.
-GROUP_PROJECTS: Final = "projects"
+GROUP_SIZE: Final = "projects"
 GROUP_SHARE: Final = "share"
 
 #: The body of an error, after ``success``; the last only for bad parameters.

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final, TypeAlias
 
-from .fields import GROUP_PROJECTS, GROUP_SHARE, TOTAL
+from .fields import GROUP_SHARE, GROUP_SIZE, TOTAL
 from .rows import Rows
-from .values import Number, total_of
+from .values import Number, exact_sum
 
 #: One group as it is shown, the fields that it is made by first.
 Group: TypeAlias = dict[str, str | Number | None]
@@ -43,13 +43,13 @@ class Groups:
         merged: defaultdict[tuple[str | None, ...], list[Number]] = defaultdict(list)
         for texts, counts in self._counts.items():
             merged[tuple(None if text is None else text.casefold() for text in texts)] += counts
-        sums = [(texts, len(counts), total_of(counts)) for texts, counts in merged.items()]
+        sums = [(texts, len(counts), exact_sum(counts)) for texts, counts in merged.items()]
         sums.sort(key=lambda group: [(text is None, text or "") for text in group[0]])
         sums.sort(key=lambda group: group[2], reverse=True)
         return [
             {
                 **dict(zip(self._names, texts, strict=True)),
-                GROUP_PROJECTS: projects,
+                GROUP_SIZE: projects,
                 TOTAL: requests,
                 GROUP_SHARE: _share(requests, total),
             }

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 
 from . import values
 from .fields import COUNT
-from .query import Position, Question
+from .query import CursorPosition, UsageQuery
 from .rows import Row
 from .values import Number
 
@@ -16,7 +16,7 @@ Key: TypeAlias = Any
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def filter_of(question: Question) -> Callable[[Number, Row], bool] | None:
+def filter_of(question: UsageQuery) -> Callable[[Number, Row], bool] | None:
     """Make the function that tells whether a row is kept; ``None`` where every row is."""
     wanted: list[tuple[str, frozenset[str], dict[str | None, bool]]] = [
         (name, texts, {None: False}) for name, texts in question.filters.items()
@@ -39,14 +39,14 @@ def filter_of(question: Question) -> Callable[[Number, Row], bool] | None:
     return passes
 
 
-def key_of(question: Question) -> Callable[[Row], Key] | None:
+def key_of(question: UsageQuery) -> Callable[[Row], Key] | None:
     """Make the function that gives a row's sort key; ``None`` where rows are sorted by their counts."""
     sort = question.sort
     if sort == COUNT:
         return None
     if sort == "name":
         return lambda row: None if row.get(sort) is None else row[sort].casefold()
-    return lambda row: values.instant_of(row.get(sort))
+    return lambda row: values.date_sort_key(row.get(sort))
 
 
 def order(keys: Sequence[Key], identities: Sequence[Any], *, descending: bool) -> list[int]:
@@ -61,8 +61,8 @@ def order(keys: Sequence[Key], identities: Sequence[Any], *, descending: bool) -
 
 
 def page(
-    order: list[int], keys: Sequence[Key], identities: Sequence[Any], question: Question, digest: str
-) -> tuple[list[int], Position | None]:
+    order: list[int], keys: Sequence[Key], identities: Sequence[Any], question: UsageQuery, digest: str
+) -> tuple[list[int], CursorPosition | None]:
     """Cut out the page that was asked for, of rows in order.
 
     :returns: the page, and its end where more rows follow; no end behind an empty page, so that every walk ends.
@@ -77,21 +77,21 @@ def page(
     if not question.limit or end >= len(order):
         return order[start:end], None
     last = order[end - 1]
-    return order[start:end], Position(_plain(keys[last]), _id_key(identities[last]), digest)
+    return order[start:end], CursorPosition(_plain(keys[last]), _id_key(identities[last]), digest)
 
 
 def _plain(key: Key) -> Key:
     """Make a key that a cursor can hold, and that fits into a URL."""
     if isinstance(key, timedelta):
         return key // _MICROSECOND
-    return values.shortened(key) if isinstance(key, str) else key
+    return values.truncate_key(key) if isinstance(key, str) else key
 
 
 def _id_key(identity: bytes | values.IdKey) -> values.IdKey:
     return values.object_id_key(identity) if isinstance(identity, bytes) else identity
 
 
-def _start(places: Sequence[tuple[Key, values.IdKey]], after: Position, *, descending: bool) -> int:
+def _start(places: Sequence[tuple[Key, values.IdKey]], after: CursorPosition, *, descending: bool) -> int:
     """Find where the next page begins: behind the last row, or, where that has moved, behind its old place."""
     try:
         return places.index((after.key, after.identity)) + 1
@@ -100,7 +100,7 @@ def _start(places: Sequence[tuple[Key, values.IdKey]], after: Position, *, desce
         return next((place for place, found in enumerate(places) if behind(*found)), len(places))
 
 
-def _behind(position: Position, *, descending: bool) -> Callable[[Key, values.IdKey], bool]:
+def _behind(position: CursorPosition, *, descending: bool) -> Callable[[Key, values.IdKey], bool]:
     def behind(key: Key, identity: values.IdKey) -> bool:
         if key is None or position.key is None:
             return key is None and (position.key is not None or identity > position.identity)

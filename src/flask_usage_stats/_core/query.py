@@ -9,7 +9,7 @@ from .values import IdKey
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class CursorPosition:
     """Where a page ended: the sort key of its last row, and that row's identity."""
 
     #: A number, casefolded text or microseconds since 1970; ``None`` where the row has none.
@@ -21,7 +21,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class UsageQuery:
     """The parameters of one request; without any it is the plain one."""
 
     #: Field names to the casefolded texts of which a row's must be one.
@@ -31,8 +31,8 @@ class Question:
     sort: str = COUNT
     descending: bool = True
     limit: int | None = None
-    after: Position | None = None
+    after: CursorPosition | None = None
     group_by: tuple[str, ...] = ()
 
 
-PLAIN: Final = Question()
+DEFAULT_QUERY: Final = UsageQuery()

@@ -9,8 +9,8 @@ from .._formats.json import encode, encode_rows
 from . import ordering as selection
 from . import values
 from .groups import Group, Groups
-from .query import PLAIN, Position, Question
-from .rows import Changes, Row, Rows, converted, shown
+from .query import DEFAULT_QUERY, CursorPosition, UsageQuery
+from .rows import Adjustments, Row, Rows, converted, shown
 from .values import IdKey, Number
 
 _BATCH: Final = 2000  # documents that are held at a time; the store's reads are as long
@@ -27,13 +27,13 @@ class Report:
     #: Where groups were asked for: every row that the question keeps, added up.
     groups: list[Group] | None
     #: Where the page ends; ``None`` where nothing follows.
-    end: Position | None
-    changes: Changes
+    end: CursorPosition | None
+    changes: Adjustments
 
 
-def rank(
+def build_report(
     documents: Iterable[Row],
-    question: Question = PLAIN,
+    question: UsageQuery = DEFAULT_QUERY,
     *,
     digest: str = "",
     write: Callable[[Row], bytes] | None = None,
@@ -59,13 +59,13 @@ def rank(
 class _Ranking:
     """Takes documents a batch at a time, and keeps of each what ranks it, and its bytes."""
 
-    def __init__(self, question: Question, write: Callable[[Row], bytes] | None) -> None:
+    def __init__(self, question: UsageQuery, write: Callable[[Row], bytes] | None) -> None:
         self._question = question
         self._write = write
         self._passes = selection.filter_of(question)
         self._key = selection.key_of(question)
         self._groups = Groups(question.group_by) if question.group_by else None
-        self._changes = Changes()
+        self._changes = Adjustments()
         self._counts: list[Number] = []
         self._identities: list[Any] = []
         self._keys: list[Any] = []
@@ -110,6 +110,6 @@ class _Ranking:
         keys = self._counts if self._key is None else self._keys
         order = selection.order(keys, identities, descending=self._question.descending)
         order, end = selection.page(order, keys, identities, self._question, digest)
-        total = values.total_of(self._counts)
+        total = values.exact_sum(self._counts)
         groups = None if self._groups is None else self._groups.ranked(total)
         return Report(total, [self._rows[index] for index in order], groups, end, self._changes)

@@ -22,7 +22,7 @@ _PROJECTS_NAMED: Final = 5
 
 
 @dataclass(slots=True)
-class Changes:
+class Adjustments:
     """What did not fit the contract and was shown as something else, never with its value."""
 
     #: How many stored values were changed.
@@ -58,7 +58,7 @@ class Rows(NamedTuple):
         )
 
 
-def shown(documents: Iterable[Row], changes: Changes) -> Iterator[Rows]:
+def shown(documents: Iterable[Row], changes: Adjustments) -> Iterator[Rows]:
     """Show documents, those of one shape together, so that what a shape needs is found out once.
 
     Nearly all documents of most collections are shown as they are stored; they are not copied.
@@ -68,13 +68,13 @@ def shown(documents: Iterable[Row], changes: Changes) -> Iterator[Rows]:
         yield converted(alike, changes) if form is None else _as_stored(alike, form)
 
 
-def converted(documents: Iterable[Row], changes: Changes) -> Rows:
+def converted(documents: Iterable[Row], changes: Adjustments) -> Rows:
     """Show documents value by value, and note what had to be changed."""
     counts, identities, rows = [], [], []
     for document in documents:
         count, row = _row(document, changes)
         counts.append(count)
-        identities.append(values.id_key(document.get(ID)))
+        identities.append(values.id_sort_key(document.get(ID)))
         rows.append(row)
     return Rows(counts, identities, rows, None)
 
@@ -117,7 +117,7 @@ def _form(shape: tuple[Any, ...]) -> _Form | None:
     if not {ID, COUNT} <= types.keys() or any(types[name] not in _AS_STORED[kind] for name, kind in present):
         return None
     names = [name for name, _ in present]
-    identity = attrgetter("binary") if types[ID] is ObjectId else values.id_key
+    identity = attrgetter("binary") if types[ID] is ObjectId else values.id_sort_key
     return _Form(names, names == list(types), sum(kind is Kind.DATE for _, kind in present), identity)
 
 
@@ -129,14 +129,14 @@ def _as_stored(documents: list[Row], form: _Form) -> Rows:
 
 
 _SHOWN: Final[Mapping[Kind, Callable[[object], str | Number | datetime | None]]] = {
-    Kind.ID: values.id_of,
-    Kind.TEXT: values.text_of,
-    Kind.COUNT: values.count_of,
-    Kind.DATE: values.date_of,
+    Kind.ID: values.to_id,
+    Kind.TEXT: values.to_text,
+    Kind.COUNT: values.to_count,
+    Kind.DATE: values.to_date,
 }
 
 
-def _row(document: Row, changes: Changes) -> tuple[Number, Row]:
+def _row(document: Row, changes: Adjustments) -> tuple[Number, Row]:
     row: dict[str, object] = {}
     count: Number = 0
     changed = []
@@ -147,7 +147,7 @@ def _row(document: Row, changes: Changes) -> tuple[Number, Row]:
             if not _fits(value, shown, kind):
                 changed.append((name, type(value).__name__))
         if kind is Kind.COUNT:
-            row[name] = count = values.count_of(document.get(name)) or 0
+            row[name] = count = values.to_count(document.get(name)) or 0
     if changed:
         changes.add(row.get(ID), changed)
     return count, row

@@ -40,7 +40,7 @@ def fits_int64(number: int) -> bool:
     return -(2**63) <= number < 2**63
 
 
-def count_of(value: object) -> Number | None:
+def to_count(value: object) -> Number | None:
     """Read a finite number exactly, a whole one as an ``int`` whatever type it is stored in.
 
     :returns: the number; ``None`` for what is no finite number, or is beyond a double.
@@ -62,7 +62,7 @@ def count_of(value: object) -> Number | None:
     return int(double) if double.is_integer() else double
 
 
-def text_of(value: object) -> str | None:
+def to_text(value: object) -> str | None:
     """Show a scalar as text: numbers as JSON has them, dates as ISO 8601.
 
     :returns: the text; ``None`` for a document, an array, binary data and whatever else is no scalar.
@@ -76,12 +76,12 @@ def text_of(value: object) -> str | None:
     if isinstance(value, ObjectId | UUID | Decimal128 | Decimal):
         return str(value)
     if isinstance(value, datetime | DatetimeMS):
-        moment = date_of(value)
-        return iso_of(moment) if isinstance(moment, datetime) else moment
+        moment = to_date(value)
+        return format_datetime(moment) if isinstance(moment, datetime) else moment
     return None
 
 
-def date_of(value: object) -> datetime | str | None:
+def to_date(value: object) -> datetime | str | None:
     """Read an instant as a naive UTC datetime.
 
     :returns: the datetime; text as it is stored; the expanded form of ECMA-262 as text for a date
@@ -99,7 +99,7 @@ def date_of(value: object) -> datetime | str | None:
     return None
 
 
-def instant_of(shown: object) -> timedelta | None:
+def date_sort_key(shown: object) -> timedelta | None:
     """Read back a date that is shown, to sort by it.
 
     :returns: the time since 1970; ``None`` for text that is no ISO 8601 date, and whatever else is no date.
@@ -122,7 +122,7 @@ def instant_of(shown: object) -> timedelta | None:
     return shown.replace(tzinfo=None) - _EPOCH - offset + cycles * _400_YEARS * _MILLISECOND
 
 
-def total_of(counts: Collection[Number]) -> Number:
+def exact_sum(counts: Collection[Number]) -> Number:
     """Add counts up exactly, and round once.
 
     :returns: an ``int`` where the sum is whole, or where no double is large enough; otherwise the nearest double.
@@ -140,12 +140,12 @@ def total_of(counts: Collection[Number]) -> Number:
     return int(double) if double.is_integer() else double
 
 
-def iso_of(moment: datetime) -> str:
+def format_datetime(moment: datetime) -> str:
     """Write a naive UTC datetime as ISO 8601 with milliseconds and ``Z``."""
     return moment.isoformat(timespec="milliseconds") + "Z"
 
 
-def id_of(value: object) -> str | int | None:
+def to_id(value: object) -> str | int | None:
     """Show an identity: an ObjectId as hex, text and integers as they are, others as canonical Extended JSON.
 
     :returns: the identity; ``None`` for null and for what Extended JSON has no form for.
@@ -164,23 +164,23 @@ def id_of(value: object) -> str | int | None:
         return None
 
 
-def shortened(text: str) -> str:
+def truncate_key(text: str) -> str:
     """Keep what sorts a text short enough for a cursor, and still of that text alone."""
     if len(text) <= _LONGEST_KEY:
         return text
     return text[:_LONGEST_KEY] + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def id_key(value: object) -> IdKey:
+def id_sort_key(value: object) -> IdKey:
     """Rank an identity among those of every type: null, integers, text, ObjectIds, others by their text."""
     if isinstance(value, ObjectId):
         return object_id_key(value.binary)
-    shown = id_of(value)
+    shown = to_id(value)
     if shown is None:
         return (0, 0)
     if isinstance(shown, int):
         return (1, shown)
-    return (2, shortened(value)) if isinstance(value, str) else (4, shortened(shown))
+    return (2, truncate_key(value)) if isinstance(value, str) else (4, truncate_key(shown))
 
 
 def object_id_key(binary: bytes) -> IdKey:
@@ -200,7 +200,7 @@ def _valid(text: str) -> str:
 
 
 def _number_text(number: Number) -> str | None:
-    shown = count_of(number)
+    shown = to_count(number)
     if shown is not None:
         return str(shown)
     if isinstance(number, int):  # beyond a double: no database's
@@ -220,4 +220,4 @@ def _moment(milliseconds: int) -> datetime | str | None:
     if MINYEAR <= year <= MAXYEAR:
         return near.replace(year=year)
     sign = "-" if year < 0 else "+"
-    return f"{sign}{abs(year):06}{iso_of(near)[4:]}"
+    return f"{sign}{abs(year):06}{format_datetime(near)[4:]}"

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .._core import cursors as cursor
-from .._core.fields import FIELDS, GROUP_PROJECTS, GROUP_SHARE, GROUPS, NEXT_CURSOR, TOTAL
-from .._core.query import Question
+from .._core.fields import FIELDS, GROUP_SHARE, GROUP_SIZE, GROUPS, NEXT_CURSOR, TOTAL
+from .._core.query import UsageQuery
 from .._core.report import Report
 from .._core.rows import Row
 from .csv import encode_line, encode_lines
@@ -14,14 +14,14 @@ from .json import encode_answer
 _COLUMNS: Final = tuple(name for name, _ in FIELDS)
 
 
-def csv_writer(question: Question) -> Callable[[Row], bytes]:
+def csv_writer(question: UsageQuery) -> Callable[[Row], bytes]:
     """Give what writes a row of a CSV answer; the groups stand in for the rows where there are any."""
     if question.group_by:
         return lambda _: b""
     return lambda row: encode_line([row.get(name) for name in _COLUMNS])
 
 
-def json_body(report: Report, question: Question) -> bytes:
+def json_body(report: Report, question: UsageQuery) -> bytes:
     """Write a report of rows in JSON as the body of an answer."""
     more: dict[str, Any] = {}
     if report.groups is not None:
@@ -31,9 +31,9 @@ def json_body(report: Report, question: Question) -> bytes:
     return encode_answer(report.total, report.rows, more)
 
 
-def csv_body(report: Report, question: Question) -> bytes:
+def csv_body(report: Report, question: UsageQuery) -> bytes:
     """Write a report of rows by :func:`csv_writer` as a table with a header."""
     if report.groups is not None:
-        columns = (*question.group_by, GROUP_PROJECTS, TOTAL, GROUP_SHARE)
+        columns = (*question.group_by, GROUP_SIZE, TOTAL, GROUP_SHARE)
         return b"".join([encode_line(columns), *encode_lines(columns, report.groups)])
     return b"".join([encode_line(_COLUMNS), *report.rows])

@@ -37,7 +37,7 @@ def encode_lines(columns: Iterable[str], rows: Iterable[Mapping[str, object]]) -
 
 def _cell(value: object) -> object:
     if isinstance(value, datetime):
-        return values.iso_of(value)
+        return values.format_datetime(value)
     if isinstance(value, str) and value.startswith(_FORMULA):
         return "'" + value
     return value

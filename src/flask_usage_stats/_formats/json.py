@@ -89,5 +89,5 @@ def encode_answer(total: Number, rows: Sequence[bytes], more: Mapping[str, objec
 
 def _text(value: object) -> str:
     if isinstance(value, datetime):
-        return values.iso_of(value)
+        return values.format_datetime(value)
     raise TypeError(f"{type(value).__name__} has no form in the contract")

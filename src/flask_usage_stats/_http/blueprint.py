@@ -10,18 +10,19 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
-from .. import _log as log
 from .._cli.commands import add_commands
 from .._core import cursors as cursor
 from .._core.fields import ERRORS, MESSAGE, SUCCESS
 from .._core.owners import validate_owner
-from .._core.report import rank
-from .._core.values import text_of
+from .._core.report import build_report
+from .._core.text import is_coroutine_callable, short_repr
+from .._core.values import to_text
 from .._formats.bodies import csv_writer
 from .._formats.json import encode
-from ..errors import ConfigurationError, InvalidParametersError, brief, is_async
+from .._log import log_adjustments, log_failure
+from ..errors import ConfigurationError, InvalidParametersError
 from ..protocols import Authenticate, Owner, UsageStore
-from ..schemas import question_of
+from ..schemas import parse_parameters
 from .responses import arguments_of, represent, wants_csv
 
 _CHALLENGE: Final = 'Bearer realm="usage"'
@@ -78,20 +79,20 @@ def create_usage_blueprint(
             if owner is None:
                 return _unauthenticated()
             try:
-                question, form = question_of(arguments_of(request), owner)
+                question, form = parse_parameters(arguments_of(request), owner)
             except InvalidParametersError as error:
                 return _error(400, str(error), error.errors)
             as_csv = wants_csv(request, form)
-            report = rank(
+            report = build_report(
                 store.iter_projects(owner),
                 question,
                 digest=cursor.digest(owner, question) if question.limit else "",
                 write=csv_writer(question) if as_csv else None,
             )
-            log.changed(owner, report.changes)
+            log_adjustments(owner, report.changes)
             return represent(report, question, request, as_csv=as_csv)
         except Exception as error:  # noqa: BLE001 # the edge: whatever failed, the client gets the contract's body
-            log.failed(owner, error)
+            log_failure(owner, error)
             return _error(500, "Failed to fetch usage stats")
 
     return blueprint
@@ -108,22 +109,22 @@ def _check(store: UsageStore, authenticate: Authenticate, url_prefix: str) -> No
     if not callable(authenticate):
         raise ConfigurationError(
             "authenticate must be a function that returns the caller's identity, such as jwt_identity;"
-            f" got {brief(authenticate)}"
+            f" got {short_repr(authenticate)}"
         )
-    if is_async(authenticate):
+    if is_coroutine_callable(authenticate):
         raise ConfigurationError("authenticate must not be async: wrap it with asgiref.sync.async_to_sync")
     try:
         inspect.signature(authenticate).bind()
     except TypeError as error:
         raise ConfigurationError(
-            f"authenticate is called without arguments, which {brief(authenticate)} cannot be ({error}):"
+            f"authenticate is called without arguments, which {short_repr(authenticate)} cannot be ({error}):"
             " read what it needs from flask.request"
         ) from error
     except ValueError:  # some built-in callables have no signature to check
         pass
     if not isinstance(url_prefix, str) or url_prefix[:1] not in ("", "/"):
         raise ConfigurationError(
-            f'url_prefix must be "" or begin with a slash, such as "/api"; got {brief(url_prefix)}'
+            f'url_prefix must be "" or begin with a slash, such as "/api"; got {short_repr(url_prefix)}'
         )
 
 
@@ -155,7 +156,7 @@ def _refused(refusal: HTTPException) -> Response:
 
 
 def _error(status: int, message: str, errors: Mapping[str, list[str]] | None = None) -> Response:
-    body: dict[str, object] = {SUCCESS: False, MESSAGE: text_of(message)}
+    body: dict[str, object] = {SUCCESS: False, MESSAGE: to_text(message)}
     if errors is not None:
         body[ERRORS] = errors
     headers = {"Cache-Control": "no-store", "Vary": "Authorization"}

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlencode
 from flask import Request, Response
 
 from .._core import cursors as cursor
-from .._core.query import Question
+from .._core.query import UsageQuery
 from .._core.report import Report
 from .._formats.bodies import csv_body, json_body
 
@@ -28,7 +28,7 @@ def wants_csv(request: Request, form: str | None) -> bool:
     return accepted.quality("text/csv") > accepted.quality("application/json")
 
 
-def represent(report: Report, question: Question, request: Request, *, as_csv: bool) -> Response:
+def represent(report: Report, question: UsageQuery, request: Request, *, as_csv: bool) -> Response:
     """Render a report, or 304 where the client has it already."""
     following = None if report.end is None else cursor.write(report.end)
     body = csv_body(report, question) if as_csv else json_body(report, question)

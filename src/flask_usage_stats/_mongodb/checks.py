@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 
 from ..protocols import Owner
 from .mapping import Document, ProjectQuery
-from .store import READ_ERRORS, SIMPLE, ProjectStore, failure, serves, validate_timeout
+from .store import DRIVER_ERRORS, SIMPLE_COLLATION, ProjectStore, failure, serves, validate_timeout
 
 
 class Verdict(IntEnum):
@@ -69,14 +69,14 @@ def _checks(collection: Collection[Document], query: ProjectQuery, timeout: floa
     try:
         with pymongo.timeout(min(timeout, _REACHING)):
             collection.database.command("ping")
-    except READ_ERRORS as error:
+    except DRIVER_ERRORS as error:
         yield Check("reachable", Verdict.CANNOT_TELL, str(failure("the database does not answer", error)))
         return
     yield Check("reachable", Verdict.SOUND, "the database answers")
     yield _told("index", timeout, lambda: _index(collection, query))
     try:
         tally = _Tally(collection, query)
-    except READ_ERRORS as error:
+    except DRIVER_ERRORS as error:
         detail = _why(error, timeout)
         yield from (Check(name, Verdict.CANNOT_TELL, detail) for name in ("counts", "owner types", "no owner"))
         return
@@ -91,7 +91,7 @@ def _checks(collection: Collection[Document], query: ProjectQuery, timeout: floa
 def _told(name: str, timeout: float, check: Callable[[], tuple[Verdict, str]]) -> Check:
     try:
         return Check(name, *check())
-    except READ_ERRORS as error:
+    except DRIVER_ERRORS as error:
         return Check(name, Verdict.CANNOT_TELL, _why(error, timeout))
 
 
@@ -142,7 +142,7 @@ def _plan(collection: Collection[Document], query: ProjectQuery, owner: Owner) -
         "find": collection.name,
         "filter": query.filter(owner),
         "projection": query.projection,
-        "collation": SIMPLE.document,
+        "collation": SIMPLE_COLLATION.document,
     }
     answer = collection.database.command(
         "explain",
@@ -175,7 +175,7 @@ class _Tally:
         self._owners: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
         self._ownerless: Counter[bool] = Counter()
         self._documents: Counter[bool] = Counter()
-        for group in collection.aggregate(_pass(query), collation=SIMPLE):
+        for group in collection.aggregate(_pass(query), collation=SIMPLE_COLLATION):
             self._add(group["_id"], group["documents"])
 
     def _add(self, key: Mapping[str, Any], documents: int) -> None:

@@ -8,7 +8,8 @@ from bson import ObjectId
 
 from .._core.fields import COUNT, FIELDS, ID, OWNER, STATUS
 from .._core.owners import OwnerType, convert_owner, is_object_id_text
-from ..errors import ConfigurationError, brief, is_async
+from .._core.text import is_coroutine_callable, short_repr
+from ..errors import ConfigurationError
 from ..protocols import Owner
 from .salvage import Unreadable
 
@@ -90,15 +91,17 @@ def _stored_paths(fields: Mapping[str, str] | None) -> dict[str, str]:
     fields = {} if fields is None else fields
     if not isinstance(fields, Mapping):
         raise ConfigurationError(
-            f'fields must map wire names to stored paths, such as {{"owner": "user_id"}}; got {brief(fields)}'
+            f'fields must map wire names to stored paths, such as {{"owner": "user_id"}}; got {short_repr(fields)}'
         )
     for name, path in fields.items():
         if name not in _NAMES:
-            raise ConfigurationError(f"fields has the unknown name {brief(name)}: the names are {', '.join(_NAMES)}")
+            raise ConfigurationError(
+                f"fields has the unknown name {short_repr(name)}: the names are {', '.join(_NAMES)}"
+            )
         if not isinstance(path, str) or "\0" in path or any(part[:1] in ("", "$") for part in path.split(".")):
             raise ConfigurationError(
                 f"fields[{name!r}] must be a path such as 'stats.hits', its parts neither empty nor with a leading $;"
-                f" got {brief(path)}"
+                f" got {short_repr(path)}"
             )
     paths = {name: fields.get(name, name) for name in _NAMES}
     taken = [(path.split("."), name) for name, path in paths.items() if name != OWNER]
@@ -118,16 +121,16 @@ def _check_match(
     if owner_filter is not None:
         if not callable(owner_filter):
             raise ConfigurationError(
-                f"owner_filter must be a function from an identity to a filter, got {brief(owner_filter)}"
+                f"owner_filter must be a function from an identity to a filter, got {short_repr(owner_filter)}"
             )
-        if is_async(owner_filter):
+        if is_coroutine_callable(owner_filter):
             raise ConfigurationError("owner_filter must not be async: it must return the filter itself")
         if fields is not None and OWNER in fields:
             raise ConfigurationError(
                 'owner_filter replaces the match on the owner\'s path: leave "owner" out of fields'
             )
     if owner_type not in (None, str, int, ObjectId, UUID):
-        raise ConfigurationError(f"owner_type must be str, int, ObjectId or UUID, got {brief(owner_type)}")
+        raise ConfigurationError(f"owner_type must be str, int, ObjectId or UUID, got {short_repr(owner_type)}")
 
 
 def _projection(paths: Iterable[str]) -> dict[str, int]:
@@ -139,7 +142,7 @@ def _checked_statuses(excluded: Iterable[str]) -> list[str]:
     statuses = None if isinstance(excluded, str) or not isinstance(excluded, Iterable) else list(excluded)
     if statuses is None or not all(isinstance(text, str) for text in statuses):
         raise ConfigurationError(
-            f'excluded_statuses must be several texts, such as ("deleted",), or () for none; got {brief(excluded)}'
+            f'excluded_statuses must be several texts, such as ("deleted",), or () for none; got {short_repr(excluded)}'
         )
     return statuses
 

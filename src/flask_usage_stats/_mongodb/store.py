@@ -20,7 +20,8 @@ from pymongo.errors import ConnectionFailure, InvalidOperation, OperationFailure
 
 from .._core.fields import ID
 from .._core.owners import OwnerType
-from ..errors import ConfigurationError, StoreError, brief, is_async
+from .._core.text import is_coroutine_callable, short_repr
+from ..errors import ConfigurationError, StoreError
 from ..protocols import Owner
 from . import salvage
 from .mapping import Document, OwnerFilter, ProjectQuery
@@ -33,12 +34,12 @@ CollectionSource: TypeAlias = Collection[Any] | Callable[[], Collection[Any]]
 _LONGEST_TIMEOUT: Final = 3600  # seconds
 _BATCH: Final = 2000  # documents: few round trips, and few documents held at a time
 _CLOSING: Final = 0.5  # seconds to tell the server that a cursor is given up
-SIMPLE: Final = Collation("simple")
+SIMPLE_COLLATION: Final = Collation("simple")
 _IDENTITY: Final = methodcaller("get", ID)
 # What create_index answers where an index on the same path stands under another name or with other options.
 _INDEX_CONFLICTS: Final = (85, 86)
 # A damaged reply fails in the decoder, with errors that are not all PyMongo's.
-READ_ERRORS: Final = (PyMongoError, BSONError, ValueError, OverflowError)
+DRIVER_ERRORS: Final = (PyMongoError, BSONError, ValueError, OverflowError)
 
 
 class ProjectStore:
@@ -103,7 +104,7 @@ class ProjectStore:
             condition = self._query.filter(owner)
         if condition is None:
             return
-        question = {"filter": condition, "projection": self._query.projection, "collation": SIMPLE}
+        question = {"filter": condition, "projection": self._query.projection, "collation": SIMPLE_COLLATION}
         handed_out: list[object] = []
         try:
             for batch in _in_time(collection.find(**question, batch_size=_BATCH), _BATCH, deadline):
@@ -136,7 +137,7 @@ class ProjectStore:
             for index in collection.list_indexes():
                 if serves(index, path):
                     return str(index["name"])
-            return collection.create_index([(path, 1)], name=f"usage_stats_{path}", collation=SIMPLE)
+            return collection.create_index([(path, 1)], name=f"usage_stats_{path}", collation=SIMPLE_COLLATION)
         except OperationFailure as error:
             if error.code in _INDEX_CONFLICTS:
                 raise StoreError(
@@ -144,7 +145,7 @@ class ProjectStore:
                     " collated): drop or unhide it, or make a full one by hand"
                 ) from error
             raise failure("the index could not be made", error) from error
-        except READ_ERRORS as error:
+        except DRIVER_ERRORS as error:
             raise failure("the index could not be made", error) from error
 
     def _opened(self) -> tuple[Collection[Document], ProjectQuery]:
@@ -176,7 +177,7 @@ def _in_time(cursor: Cursor[Any], count: int, deadline: float) -> Iterator[list[
                     taken = take(count)
             except InvalidBSON:  # it may be single values
                 raise
-            except READ_ERRORS as error:
+            except DRIVER_ERRORS as error:
                 raise failure("the projects could not be read", error) from error
             last = len(taken) < count
             yield taken
@@ -210,7 +211,7 @@ def failure(what: str, error: Exception) -> StoreError:
     if isinstance(error, OperationFailure):
         detail = f" {error.code} {(error.details or {}).get('codeName', '')}".rstrip()
     elif isinstance(error, ConnectionFailure | InvalidOperation):
-        detail = f": {brief(str(error), 300)}"
+        detail = f": {short_repr(str(error), 300)}"
     return StoreError(f"{what}: {type(error).__name__}{detail}")
 
 
@@ -248,7 +249,7 @@ def _validate_source(source: CollectionSource) -> CollectionSource:
     kind = source.__class__
     if any(hasattr(kind, name) for name in ("find", "get_collection", "get_database")) or not callable(source):
         return _validate_collection(source)
-    if is_async(source):
+    if is_coroutine_callable(source):
         raise ConfigurationError(
             "collection must not be async: it must return a collection of a synchronous MongoClient"
         )
@@ -284,5 +285,7 @@ def validate_timeout(timeout: float) -> float:
     :raises ConfigurationError: they are no finite number, or out of range.
     """
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= _LONGEST_TIMEOUT:
-        raise ConfigurationError(f"timeout must be seconds, above 0 and up to {_LONGEST_TIMEOUT}; got {brief(timeout)}")
+        raise ConfigurationError(
+            f"timeout must be seconds, above 0 and up to {_LONGEST_TIMEOUT}; got {short_repr(timeout)}"
+        )
     return timeout
