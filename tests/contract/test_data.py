@@ -93,6 +93,13 @@ VALUES = {
     "deeply nested": nested(90),
     "long text": "x" * 100_000,
 }
+#: The driver cannot decode these.
+DAMAGED = {
+    "binary of the old kind with a wrong length",
+    "binary of the old kind without a length",
+    "UUID of a wrong length",
+    "empty UUID",
+}
 NO_IDS = {
     "array",
     "pattern",
@@ -163,8 +170,8 @@ class TestEveryType:
 
     @pytest.mark.parametrize(
         "value",
-        [value for name, value in (VALUES | ELEMENTS).items() if name not in NO_IDS],
-        ids=[name for name in VALUES | ELEMENTS if name not in NO_IDS],
+        [value for name, value in (VALUES | ELEMENTS).items() if name not in NO_IDS | DAMAGED],
+        ids=[name for name in VALUES | ELEMENTS if name not in NO_IDS | DAMAGED],
     )
     def test_identity(self, projects, ask, value):
         """Any value as identity is text, an integer or null, alone and among good documents."""
@@ -176,6 +183,14 @@ class TestEveryType:
         rows = strict(ask(projects))["projectStats"]
         assert len(rows) == 1001
         assert {row["_id"] for row in rows} >= {row["_id"] for row in good}
+
+    @pytest.mark.parametrize("name", sorted(DAMAGED))
+    def test_damaged_id(self, projects, ask, name):
+        """An ``_id`` that cannot be decoded is the documented error, never a list without the project."""
+        projects.insert_one(document(element("_id", ELEMENTS[name]), OWNER))
+        projects.insert_one({"_id": 1, "owner": "ada"})
+        response = ask(projects)
+        assert (response.status_code, response.json["message"]) == (500, "Failed to fetch usage stats")
 
     @ALL
     def test_owner(self, projects, ask, value):

@@ -495,7 +495,7 @@ class TestFailure:
         """The time limit covers the whole read, not each batch anew."""
         projects.insert_many([{"owner": "ada"} for _ in range(2001)])
         clock = iter([0, 0.1, 99])
-        monkeypatch.setattr("flask_usage_stats._mongodb.store.monotonic", lambda: next(clock))
+        monkeypatch.setattr("flask_usage_stats._mongodb.reading.monotonic", lambda: next(clock))
         assert ask(projects).status_code == 500
 
     def test_one_line_whatever_a_store_says(self, ask, caplog):

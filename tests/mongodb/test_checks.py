@@ -1,4 +1,4 @@
-"""``flask usage doctor`` on the real server: what it finds, and how it ends."""
+"""The checks of a collection on a real server, and the exit codes of their command."""
 
 from uuid import UUID
 
@@ -10,37 +10,18 @@ from bson.codec_options import CodecOptions
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from flask_usage_stats import ProjectStore
+from flask_usage_stats import ConfigurationError, ProjectStore
+from flask_usage_stats._mongodb.checks import Status, _walk_plan, run_checks
 
-REACHABLE = "sound        reachable: the database answers\n"
-INDEX = "sound        index: the read uses usage_stats_owner\n"
-OWNER_FILTER = "owner_filter decides which projects match, and only you know what it reads"
-
-
-@pytest.fixture
-def doctor(app_factory):
-    """Run the doctor on a store; give the exit code and what it prints, which goes to stdout."""
-
-    def run(store, *options):
-        result = app_factory(store).test_cli_runner().invoke(args=["usage", "doctor", *options])
-        assert result.stderr == "", result.stderr
-        return result.exit_code, result.stdout
-
-    return run
+REACHABLE = "ok reachable: the database responds"
+INDEX = "ok index: the query uses usage_stats_owner"
+OWNER_FILTER = "owner_filter decides which projects match, so this cannot be checked"
 
 
-@pytest.fixture
-def slow_passes(projects, mongodb_uri):
-    """Give the collection through a client whose aggregations the server keeps waiting."""
-    admin, fault = projects.database.client.admin, {"configureFailPoint": "failCommand"}
-    data = {"failCommands": ["aggregate"], "blockConnection": True, "blockTimeMS": 3000, "appName": "doctor"}
-    try:
-        admin.command(fault | {"mode": "alwaysOn", "data": data})
-    except OperationFailure as error:
-        pytest.skip(f"the server has no fail points: {error.code}")
-    with MongoClient(mongodb_uri, appname="doctor") as client:
-        yield client[projects.database.name].projects
-    admin.command(fault | {"mode": "off"})
+def check(store, timeout=30):
+    """Run all checks and return one line per result."""
+    store = store if isinstance(store, ProjectStore) else ProjectStore(store)
+    return [f"{status} {name}: {detail}" for name, status, detail in run_checks(store, timeout)]
 
 
 @pytest.fixture
@@ -49,9 +30,37 @@ def indexed(projects):
     return projects
 
 
-class TestSound:
-    def test_sound(self, doctor, indexed):
-        """A sound collection: a line a check, and exit code 0."""
+@pytest.fixture
+def slow_aggregations(projects, mongodb_uri):
+    """Return the collection of a client whose aggregations are delayed by the server."""
+    admin, fail_point = projects.database.client.admin, {"configureFailPoint": "failCommand"}
+    data = {"failCommands": ["aggregate"], "blockConnection": True, "blockTimeMS": 3000, "appName": "checks"}
+    try:
+        admin.command(fail_point | {"mode": "alwaysOn", "data": data})
+    except OperationFailure as error:
+        pytest.skip(f"the server has no fail points: {error.code}")
+    with MongoClient(mongodb_uri, appname="checks") as client:
+        yield client[projects.database.name].projects
+    admin.command(fail_point | {"mode": "off"})
+
+
+def test_a_status_has_an_exit_code_and_a_name():
+    """The value of a status is an exit code, its text is the printed name."""
+    assert [(int(status), str(status)) for status in Status] == [(0, "ok"), (1, "problem"), (2, "unknown")]
+
+
+def test_rejected_plans_are_ignored():
+    """A plan is read with the plans of its shards, but without those that the server rejected."""
+    shards = [
+        {"winningPlan": {"stage": "FETCH", "inputStage": {"stage": "IXSCAN"}, "rejectedPlans": [{"stage": "OR"}]}}
+    ]
+    nodes = _walk_plan({"stage": "SHARD_MERGE", "shards": shards, "rejectedPlans": [{"stage": "COLLSCAN"}]})
+    assert [node["stage"] for node in nodes if "stage" in node] == ["SHARD_MERGE", "FETCH", "IXSCAN"]
+
+
+class TestOk:
+    def test_every_check_is_ok(self, indexed):
+        """A collection without problems has five results."""
         indexed.insert_many(
             [
                 {"owner": "ada", "totalRequest": 1},
@@ -61,187 +70,213 @@ class TestSound:
                 {"owner": "bob", "totalRequest": -1.5, "status": "deleted"},
             ]
         )
-        assert doctor(indexed) == (
-            0,
-            REACHABLE
-            + INDEX
-            + "sound        counts: each of 4 projects has a finite number, or none\n"
-            + "sound        owner types: string 4\n"
-            + "sound        no owner: each of 4 projects has an owner\n",
-        )
+        assert check(indexed) == [
+            REACHABLE,
+            INDEX,
+            "ok counts: all counts are finite numbers or missing (4 checked)",
+            "ok owner types: string 4",
+            "ok no owner: all projects have an owner (4 checked)",
+        ]
 
-    def test_empty(self, doctor, indexed):
-        """An empty collection has nobody to try the index with."""
-        assert doctor(indexed) == (
-            0,
-            REACHABLE
-            + "sound        index: usage_stats_owner is there; there is no owner to try it with\n"
-            + "sound        counts: each of 0 projects has a finite number, or none\n"
-            + "sound        owner types: no owners\n"
-            + "sound        no owner: each of 0 projects has an owner\n",
-        )
+    def test_an_empty_collection_is_ok(self, indexed):
+        """An empty collection has no owner to test the index with."""
+        assert check(indexed) == [
+            REACHABLE,
+            "ok index: usage_stats_owner exists; there is no owner to test it with",
+            "ok counts: all counts are finite numbers or missing (0 checked)",
+            "ok owner types: no owners",
+            "ok no owner: all projects have an owner (0 checked)",
+        ]
 
-    def test_numbers(self, doctor, indexed):
-        """Numbers of every type are one type of owner, for an identity matches them by value."""
+    def test_numbers_are_one_owner_type(self, indexed):
+        """Owners stored with several numeric types are ok, because MongoDB matches numbers by value."""
         indexed.insert_many([{"owner": 1}, {"owner": 2**40}, {"owner": 3.0}])
-        code, output = doctor(indexed)
-        assert (code, "sound        owner types: number 3\n" in output) == (0, True)
+        assert check(indexed)[3] == "ok owner types: number 3"
 
-    def test_stored_elsewhere(self, doctor, projects):
-        """Fields with other names are looked at where they are stored, and UUIDs are asked for as they are."""
-        options = CodecOptions(uuid_representation=UuidRepresentation.STANDARD)
+    def test_mapped_fields_are_checked_at_their_paths(self, projects):
+        """Mapped fields are checked where they are stored, and UUIDs are valid owners."""
+        projects = projects.with_options(codec_options=CodecOptions(uuid_representation=UuidRepresentation.STANDARD))
         store = ProjectStore(
-            projects.with_options(codec_options=options),
+            projects,
             fields={"owner": "meta.user", "totalRequest": "stats.hits", "status": "state"},
             excluded_statuses=("$gone",),
         )
         store.ensure_indexes()
         owner = UUID("12345678-1234-5678-1234-567812345678")
-        projects.with_options(codec_options=options).insert_many(
+        projects.insert_many(
             [
                 {"meta": {"user": owner}, "stats": {"hits": 1}, "totalRequest": "x"},
                 {"meta": "x", "stats": {"hits": "x"}, "state": "$gone"},
             ]
         )
-        assert doctor(store) == (
-            0,
-            REACHABLE
-            + "sound        index: the read uses usage_stats_meta.user\n"
-            + "sound        counts: each of 1 projects has a finite number, or none; deleted: 1 of 1\n"
-            + "sound        owner types: binData 1\n"
-            + "sound        no owner: each of 1 projects has an owner; deleted: 1 of 1\n",
-        )
+        assert check(store) == [
+            REACHABLE,
+            "ok index: the query uses usage_stats_meta.user",
+            "ok counts: all counts are finite numbers or missing (1 checked); affected deleted projects: 1 of 1",
+            "ok owner types: binData 1",
+            "ok no owner: all projects have an owner (1 checked); affected deleted projects: 1 of 1",
+        ]
 
 
-class TestFindings:
-    def test_counts(self, doctor, indexed):
-        """Counts that are shown as 0 are counted by type, those of deleted projects apart."""
+class TestProblem:
+    def test_counts_that_are_not_finite_numbers(self, indexed):
+        """Invalid counts are reported by type; deleted projects are counted separately."""
         bad = [float("nan"), float("inf"), float("-inf"), Decimal128("NaN"), Decimal128("-1E400"), "5", True, [5], {}]
         indexed.insert_many([{"owner": "ada", "totalRequest": value} for value in [*bad, 1.7e308, None]])
         indexed.insert_many([{"owner": "ada", "totalRequest": value, "status": "deleted"} for value in ["5", 5]])
-        code, output = doctor(indexed)
-        assert code == 1
-        assert output.splitlines()[2] == (
-            "finding      counts: 9 of 11 projects have no finite number and show 0"
-            " (array 1, bool 1, decimal 2, double 3, object 1, string 1); deleted: 1 of 2"
+        assert check(indexed)[2] == (
+            "problem counts: 9 of 11 projects have a count that is not a finite number and are reported as 0"
+            " (array 1, bool 1, decimal 2, double 3, object 1, string 1); affected deleted projects: 1 of 2"
         )
 
-    def test_as_the_route_has_them(self, doctor, ask, indexed, caplog):
-        """The doctor finds as many counts as the route has to change."""
+    def test_the_invalid_counts_are_those_that_the_response_shows_as_0(self, ask, indexed, caplog):
+        """The check and the response agree on which counts are invalid."""
         values = [Decimal128("1.7976931348623157E308"), Decimal128("1.7976931348623159E308"), float("nan"), "x", 5]
         indexed.insert_many([{"owner": "ada", "totalRequest": value} for value in values])
-        assert "finding      counts: 3 of 5 projects" in doctor(indexed)[1]
+        assert check(indexed)[2].startswith("problem counts: 3 of 5 projects")
         ask(indexed)
         assert "3 stored values" in caplog.text
 
-    def test_owner_types(self, doctor, indexed):
-        """Owners of two types are a finding, in an array too; those of deleted projects are not."""
+    def test_owners_of_two_types(self, indexed):
+        """Owners with more than one type are a problem, also in arrays, but not those of deleted projects."""
         indexed.insert_many([{"owner": "ada"}, {"owner": "bob"}, {"owner": [ObjectId(), "ada"]}])
         indexed.insert_one({"owner": 5, "status": "deleted"})
-        code, output = doctor(indexed)
-        assert code == 1
-        assert output.splitlines()[3] == (
-            "finding      owner types: owners are stored in 2 types (objectId 1, string 3); deleted: 1 of 1"
+        assert check(indexed)[3] == (
+            "problem owner types: owners are stored with 2 types (objectId 1, string 3);"
+            " affected deleted projects: 1 of 1"
         )
 
-    def test_strange_owners(self, doctor, indexed):
-        """Owners of a type that no identity has are seen by nobody."""
+    def test_owners_of_an_unsupported_type(self, indexed):
+        """Owners with a type that ``authenticate`` cannot return match no user."""
         indexed.insert_many([{"owner": {"id": 1}}, {"owner": {}}])
-        code, output = doctor(indexed)
-        assert code == 1
-        assert output.splitlines()[1:4:2] == [
-            "sound        index: usage_stats_owner is there; there is no owner to try it with",
-            "finding      owner types: owners are of a type that no identity has (object 2)",
+        assert check(indexed)[1:4:2] == [
+            "ok index: usage_stats_owner exists; there is no owner to test it with",
+            "problem owner types: owners have a type that authenticate cannot return (object 2)",
         ]
 
-    def test_no_owner(self, doctor, indexed):
-        """Missing, null, empty: nobody sees such a project."""
+    def test_projects_without_an_owner(self, indexed):
+        """A project whose owner is missing, null or empty is not visible to any user."""
         indexed.insert_many([{"owner": "ada"}, {}, {"owner": None}, {"owner": ""}, {"owner": []}, {"owner": [None]}])
         indexed.insert_one({"status": "deleted"})
-        code, output = doctor(indexed)
-        assert code == 1
-        assert output.splitlines()[4] == "finding      no owner: 5 of 6 projects have no owner; deleted: 1 of 1"
-
-    def test_no_index(self, doctor, projects):
-        """An index that does not serve is none."""
-        projects.create_index("owner", sparse=True)
-        assert doctor(projects)[1].splitlines()[1] == (
-            "finding      index: no full index begins with 'owner'; make one with ensure-indexes"
+        assert check(indexed)[4] == (
+            "problem no owner: 5 of 6 projects have no owner; affected deleted projects: 1 of 1"
         )
 
-    def test_index_not_used(self, doctor, projects):
-        """An index that the read does not use is a finding, whatever it uses in its place."""
+    def test_an_index_that_does_not_cover_every_document(self, projects):
+        """A partial index does not count as an index."""
+        projects.create_index("owner", sparse=True)
+        assert check(projects)[1] == (
+            "problem index: no full index begins with 'owner'; create one with `flask usage ensure-indexes`"
+        )
+
+    @pytest.mark.parametrize(("usable", "plan"), [("sparse", "uses sparse"), ("none", "scans the entire collection")])
+    def test_an_index_that_the_query_does_not_use(self, projects, usable, plan):
+        """An index that the query does not use is a problem, whatever the query uses instead."""
         projects.insert_one({"owner": "ada"})
-        projects.create_index([("owner", 1), ("name", 1)], sparse=True, name="partly")
+        projects.create_index([("owner", 1), ("name", 1)], sparse=True, name="sparse")
         store = ProjectStore(projects)
         store.ensure_indexes()
-        asked = {"query": store._query.filter("ada"), "projection": store._query.projection}
-        for usable, instead in (("partly", "uses partly"), ("none", "goes through the whole collection")):
-            projects.database.command(
-                {"planCacheSetFilter": projects.name, **asked, "collation": {"locale": "simple"}, "indexes": [usable]}
-            )
-            found = f"finding      index: usage_stats_owner is there, but the read {instead}"
-            assert doctor(store)[1].splitlines()[1] == found
+        query = {"query": store._mapping.filter_for("ada"), "projection": store._mapping.projection}
+        projects.database.command(
+            {"planCacheSetFilter": projects.name, **query, "collation": {"locale": "simple"}, "indexes": [usable]}
+        )
+        assert check(store)[1] == f"problem index: usage_stats_owner exists, but the query {plan}"
 
-    def test_values_are_not_told(self, doctor, indexed):
-        """No stored value is ever printed."""
+    def test_details_have_no_stored_values(self, indexed):
+        """Stored values are never part of a result."""
         indexed.insert_many([{"owner": "hunter2", "totalRequest": "hunter2"}, {"owner": 5, "name": "hunter2"}])
-        assert "hunter2" not in doctor(indexed)[1]
+        assert "hunter2" not in str(check(indexed))
 
 
-class TestCannotTell:
-    def test_unreachable(self, doctor):
-        """Where the server is down, the one line says so."""
+class TestUnknown:
+    def test_a_database_that_does_not_respond(self):
+        """If the server is down, the first result is the only one."""
         with MongoClient("mongodb://localhost:1") as client:
-            code, output = doctor(client.platform.projects, "--timeout", "0.3")
-        assert code == 2
-        assert output.startswith("cannot tell  reachable: the database does not answer: ServerSelectionTimeoutError")
-        assert output.count("\n") == 1
+            (line,) = check(client.platform.projects, timeout=0.3)
+        assert line.startswith("unknown reachable: the database does not respond: ServerSelectionTimeoutError")
 
-    def test_timed_out(self, doctor, indexed, slow_passes):
-        """A pass that takes too long is given up, and what was known before is told."""
-        code, output = doctor(slow_passes, "--timeout", "0.5")
-        late = "not within 0.5 seconds; give it more with --timeout"
-        assert code == 2
-        assert output.splitlines()[2:] == [
-            f"cannot tell  {name}: {late}" for name in ("counts", "owner types", "no owner")
+    def test_a_timeout_keeps_the_earlier_results(self, indexed, slow_aggregations):
+        """If the pass over the collection times out, the earlier results are returned."""
+        lines = check(slow_aggregations, timeout=0.5)
+        assert lines[0] == REACHABLE
+        assert lines[2:] == [
+            f"unknown {name}: not finished within 0.5 seconds; increase --timeout"
+            for name in ("counts", "owner types", "no owner")
         ]
 
-    def test_refused(self, doctor, indexed):
-        """A view has no indexes of its own, so nothing is known of them, but the documents are counted."""
+    def test_a_rejected_command_does_not_affect_the_other_checks(self, indexed):
+        """A view has no indexes, so that check fails, but the documents are counted."""
         indexed.insert_one({"totalRequest": 5})
         view = indexed.database.create_collection("seen", viewOn=indexed.name, pipeline=[])
-        assert doctor(view) == (
-            1,
-            REACHABLE
-            + "cannot tell  index: the database did not answer: OperationFailure 166 CommandNotSupportedOnView\n"
-            + "sound        counts: each of 1 projects has a finite number, or none\n"
-            + "sound        owner types: no owners\n"
-            + "finding      no owner: 1 of 1 projects have no owner\n",
-        )
+        assert check(view) == [
+            REACHABLE,
+            "unknown index: the check failed: OperationFailure 166 CommandNotSupportedOnView",
+            "ok counts: all counts are finite numbers or missing (1 checked)",
+            "ok owner types: no owners",
+            "problem no owner: 1 of 1 projects have no owner",
+        ]
 
-    def test_owned_by(self, doctor, projects):
-        """Where the host decides which projects match, the counts alone are judged."""
+    def test_owner_filter_leaves_only_the_counts(self, projects):
+        """With *owner_filter* the owner's field is not used, so only the counts are checked."""
         projects.insert_one({"team": 1})
-        assert doctor(ProjectStore(projects, owner_filter=lambda owner: {"team": 1})) == (
-            2,
-            REACHABLE
-            + f"cannot tell  index: {OWNER_FILTER}\n"
-            + "sound        counts: each of 1 projects has a finite number, or none\n"
-            + f"cannot tell  owner types: {OWNER_FILTER}\n"
-            + f"cannot tell  no owner: {OWNER_FILTER}\n",
-        )
+        assert check(ProjectStore(projects, owner_filter=lambda owner: {"team": 1})) == [
+            REACHABLE,
+            f"unknown index: {OWNER_FILTER}",
+            "ok counts: all counts are finite numbers or missing (1 checked)",
+            f"unknown owner types: {OWNER_FILTER}",
+            f"unknown no owner: {OWNER_FILTER}",
+        ]
 
-    def test_mongomock(self, doctor):
-        """A stand-in for a server is not judged."""
-        assert doctor(mongomock.MongoClient().platform.projects) == (
-            2,
-            "cannot tell  reachable: the collection is a stand-in, not one of a MongoDB server\n",
-        )
+    def test_mongomock_is_not_checked(self):
+        """A collection of mongomock has no server."""
+        assert check(mongomock.MongoClient().platform.projects) == [
+            "unknown reachable: not a PyMongo collection, so there is no server to check"
+        ]
+
+    @pytest.mark.parametrize("timeout", [0, float("nan"), 3601])
+    def test_an_invalid_timeout_is_rejected(self, projects, timeout):
+        """The timeout has the same range as that of a store."""
+        with pytest.raises(ConfigurationError, match="a number of seconds greater than 0 and at most 3600"):
+            check(projects, timeout)
+
+
+class TestCommand:
+    """The command prints one line per result, and its exit code depends on their statuses."""
+
+    @pytest.fixture
+    def run(self, app_factory):
+        def run(store, *options):
+            return app_factory(store).test_cli_runner().invoke(args=["usage", "doctor", *options])
+
+        return run
+
+    def test_no_problem_exits_with_0(self, run, indexed):
+        """If all results are ok, the exit code is 0 and nothing is written to stderr."""
+        result = run(indexed)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.splitlines()[0] == "ok       reachable: the database responds"
+        assert result.stdout.count("\n") == 5
+
+    def test_a_problem_exits_with_1(self, run, projects):
+        """If there is a problem, the exit code is 1, also if another result is unknown."""
+        projects.insert_one({"totalRequest": 5})
+        assert run(projects).exit_code == 1
+        view = projects.database.create_collection("seen", viewOn=projects.name, pipeline=[])
+        result = run(view)
+        assert (result.exit_code, result.stderr) == (1, "")
+        assert {line.split(" ")[0] for line in result.stdout.splitlines()} == {"ok", "problem", "unknown"}
+
+    def test_an_unknown_result_exits_with_2(self, run):
+        """If there is no problem but a result is unknown, the exit code is 2."""
+        result = run(mongomock.MongoClient().platform.projects)
+        assert (result.exit_code, result.stderr) == (2, "")
+        assert result.stdout.startswith("unknown  reachable: ")
 
     @pytest.mark.parametrize("timeout", ["0", "nan", "3601"])
-    def test_bad_timeout(self, app_factory, projects, timeout):
-        """A time limit that cannot work is refused."""
-        result = app_factory(projects).test_cli_runner().invoke(args=["usage", "doctor", "--timeout", timeout])
+    def test_an_invalid_timeout_exits_with_2(self, run, projects, timeout):
+        """An invalid timeout is an error on stderr."""
+        result = run(projects, "--timeout", timeout)
         assert (result.exit_code, result.stdout) == (2, "")
-        assert result.stderr.startswith("Error: timeout must be seconds, above 0 and up to 3600; got ")
+        assert result.stderr.startswith(
+            "Error: timeout must be a number of seconds greater than 0 and at most 3600, got "
+        )

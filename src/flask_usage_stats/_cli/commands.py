@@ -17,7 +17,7 @@ from .._core.owners import OwnerType, convert_owner, validate_owner
 from .._core.report import build_report
 from .._formats.bodies import csv_body, csv_writer, json_body
 from .._log import describe_error, log_adjustments
-from .._mongodb.checks import Verdict, examine
+from .._mongodb.checks import Status, run_checks
 from .._mongodb.store import ProjectStore
 from ..errors import InvalidOwnerError, InvalidParametersError
 from ..protocols import Owner, UsageStore
@@ -81,15 +81,15 @@ def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
         """Check the database, its index and its documents.
 
         Everything is read in one pass, and nothing is written.
-        Exits with 0 if all is sound, 1 with findings, 2 if it cannot tell.
+        Exits with 0 if all checks are ok, 1 if there is a problem, 2 if a result is unknown.
         """
-        projects = _project_store(store, "doctor", Verdict.CANNOT_TELL)
-        with _in_a_line(Verdict.CANNOT_TELL):
-            checks = examine(projects, timeout)
-        for name, verdict, detail in checks:
-            click.echo(f"{verdict!s:<11}  {name}: {detail}")
-        verdicts = {check.verdict for check in checks}
-        context.exit(int(Verdict.FINDING if Verdict.FINDING in verdicts else max(verdicts)))
+        projects = _project_store(store, "doctor", Status.UNKNOWN)
+        with _in_a_line(Status.UNKNOWN):
+            results = run_checks(projects, timeout)
+        for name, status, detail in results:
+            click.echo(f"{status!s:<7}  {name}: {detail}")
+        statuses = {result.status for result in results}
+        context.exit(int(Status.PROBLEM if Status.PROBLEM in statuses else max(statuses)))
 
     @group.command()
     def ensure_indexes() -> None:

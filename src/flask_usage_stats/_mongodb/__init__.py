@@ -1,1 +1,1 @@
-"""Everything that talks to MongoDB, with PyMongo."""
+"""The MongoDB store and its checks, built on PyMongo."""

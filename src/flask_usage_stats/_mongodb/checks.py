@@ -1,6 +1,6 @@
-"""Look over a collection for what keeps a store from answering right, or fast.
+"""Check a collection for problems that make usage statistics wrong or slow.
 
-Nothing is written, and no stored value is told: numbers, types and the names of indexes alone.
+The checks only read, and their details contain numbers, types and index names, but no stored values.
 """
 
 from collections import Counter
@@ -15,244 +15,264 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from ..protocols import Owner
-from .mapping import Document, ProjectQuery
-from .store import DRIVER_ERRORS, SIMPLE_COLLATION, ProjectStore, failure, serves, validate_timeout
+from .indexes import index_covers
+from .mapping import CollectionMapping, Document
+from .reading import DRIVER_ERRORS, SIMPLE_COLLATION, store_error
+from .store import ProjectStore, open_store, validate_timeout
 
 
-class Verdict(IntEnum):
-    """What a check came to; the number is the exit code of a command that found no worse."""
+class Status(IntEnum):
+    """The status of a check. The value is the exit code of the command."""
 
-    SOUND = 0
-    FINDING = 1
-    CANNOT_TELL = 2
+    OK = 0
+    PROBLEM = 1
+    UNKNOWN = 2
 
     def __str__(self) -> str:
-        """Say it as it is printed."""
-        return self.name.lower().replace("_", " ")
+        """Return the name as it is printed."""
+        return self.name.lower()
 
 
-class Check(NamedTuple):
-    """One thing that was looked at."""
+class CheckResult(NamedTuple):
+    """The result of one check."""
 
     name: str
-    verdict: Verdict
+    status: Status
     detail: str
 
 
-_REACHING: Final = 5  # seconds, in which a database that is there answers
-_SAMPLE: Final = 100  # documents, among which an owner is looked for
-_NUMBERS: Final = ("int", "long", "double", "decimal")
-_NOTHING: Final = ("missing", "null", "undefined")
-_IDENTITIES: Final = ("string", "number", "objectId", "binData")
-# From here on a number rounds to no double, so it is shown as 0.
-_BEYOND: Final = "1.797693134862315807937289714053034E+308"
-_OWNER_FILTER: Final = "owner_filter decides which projects match, and only you know what it reads"
+_PING_TIMEOUT: Final = 5  # seconds
+_SAMPLE_SIZE: Final = 100  # documents
+_NUMBER_TYPES: Final = ("int", "long", "double", "decimal")
+_EMPTY_TYPES: Final = ("missing", "null", "undefined")
+_OWNER_TYPES: Final = ("string", "number", "objectId", "binData")
+# The smallest number that rounds to no finite double, so that the response shows 0.
+_DOUBLE_LIMIT: Final = "1.797693134862315807937289714053034E+308"
+_OWNER_FILTER_DETAIL: Final = "owner_filter decides which projects match, so this cannot be checked"
 
 
-def examine(store: ProjectStore, timeout: float) -> list[Check]:
-    """Look a store's collection over, one check after the other.
+def run_checks(store: ProjectStore, timeout: float) -> list[CheckResult]:
+    """Run all checks on the collection of a store, one after the other.
 
-    :param timeout: seconds in which every check ends, all together.
-    :returns: the checks; only the first where the database cannot be reached.
-    :raises ConfigurationError: *timeout* cannot work; the store's *projects* returned no collection.
+    :param timeout: seconds in which all checks together must finish, greater than 0 and at most 3600.
+    :returns: the results; only the first one if the database does not respond.
+    :raises ConfigurationError: *timeout* is out of range, or the store's *collection* did not return a collection.
+    :raises Exception: whatever the store's *collection* raises.
     """
     validate_timeout(timeout)
     with pymongo.timeout(timeout):
-        collection, query = store._opened()  # noqa: SLF001 # a doctor looks inside
-        return list(_checks(collection, query, timeout))
+        collection, mapping = open_store(store)
+        return list(_run_checks(collection, mapping, timeout))
 
 
-def _checks(collection: Collection[Document], query: ProjectQuery, timeout: float) -> Iterator[Check]:
-    if not isinstance(collection, Collection):
-        yield Check("reachable", Verdict.CANNOT_TELL, "the collection is a stand-in, not one of a MongoDB server")
+def _run_checks(collection: Collection[Document], mapping: CollectionMapping, timeout: float) -> Iterator[CheckResult]:
+    reachable = _check_reachable(collection, timeout)
+    yield reachable
+    if reachable.status is not Status.OK:
         return
+    yield _guarded("index", timeout, lambda: _check_index(collection, mapping))
     try:
-        with pymongo.timeout(min(timeout, _REACHING)):
+        tally = _Tally(collection, mapping)
+    except DRIVER_ERRORS as error:
+        detail = _describe(error, timeout)
+        yield from (CheckResult(name, Status.UNKNOWN, detail) for name in ("counts", "owner types", "no owner"))
+        return
+    yield tally.check_counts()
+    if mapping.uses_owner_field:
+        yield tally.check_owner_types()
+        yield tally.check_missing_owners()
+    else:
+        yield from (CheckResult(name, Status.UNKNOWN, _OWNER_FILTER_DETAIL) for name in ("owner types", "no owner"))
+
+
+def _guarded(name: str, timeout: float, check: Callable[[], tuple[Status, str]]) -> CheckResult:
+    try:
+        return CheckResult(name, *check())
+    except DRIVER_ERRORS as error:
+        return CheckResult(name, Status.UNKNOWN, _describe(error, timeout))
+
+
+def _describe(error: Exception, timeout: float) -> str:
+    if isinstance(error, PyMongoError) and error.timeout:
+        return f"not finished within {timeout:g} seconds; increase --timeout"
+    return str(store_error("the check failed", error))
+
+
+def _check_reachable(collection: Collection[Document], timeout: float) -> CheckResult:
+    name = "reachable"
+    if not isinstance(collection, Collection):
+        return CheckResult(name, Status.UNKNOWN, "not a PyMongo collection, so there is no server to check")
+    try:
+        with pymongo.timeout(min(timeout, _PING_TIMEOUT)):
             collection.database.command("ping")
     except DRIVER_ERRORS as error:
-        yield Check("reachable", Verdict.CANNOT_TELL, str(failure("the database does not answer", error)))
-        return
-    yield Check("reachable", Verdict.SOUND, "the database answers")
-    yield _told("index", timeout, lambda: _index(collection, query))
-    try:
-        tally = _Tally(collection, query)
-    except DRIVER_ERRORS as error:
-        detail = _why(error, timeout)
-        yield from (Check(name, Verdict.CANNOT_TELL, detail) for name in ("counts", "owner types", "no owner"))
-        return
-    yield tally.counts()
-    if query.matches_owner_path:
-        yield tally.owner_types()
-        yield tally.no_owner()
-    else:
-        yield from (Check(name, Verdict.CANNOT_TELL, _OWNER_FILTER) for name in ("owner types", "no owner"))
+        return CheckResult(name, Status.UNKNOWN, str(store_error("the database does not respond", error)))
+    return CheckResult(name, Status.OK, "the database responds")
 
 
-def _told(name: str, timeout: float, check: Callable[[], tuple[Verdict, str]]) -> Check:
-    try:
-        return Check(name, *check())
-    except DRIVER_ERRORS as error:
-        return Check(name, Verdict.CANNOT_TELL, _why(error, timeout))
-
-
-def _why(error: Exception, timeout: float) -> str:
-    if isinstance(error, PyMongoError) and error.timeout:
-        return f"not within {timeout:g} seconds; give it more with --timeout"
-    return str(failure("the database did not answer", error))
-
-
-def _index(collection: Collection[Document], query: ProjectQuery) -> tuple[Verdict, str]:
-    if not query.matches_owner_path:
-        return Verdict.CANNOT_TELL, _OWNER_FILTER
-    path = query.owner_path
-    names = [str(index["name"]) for index in collection.list_indexes() if serves(index, path)]
+def _check_index(collection: Collection[Document], mapping: CollectionMapping) -> tuple[Status, str]:
+    if not mapping.uses_owner_field:
+        return Status.UNKNOWN, _OWNER_FILTER_DETAIL
+    path = mapping.owner_path
+    names = [str(index["name"]) for index in collection.list_indexes() if index_covers(index, path)]
     if not names:
-        return Verdict.FINDING, f"no full index begins with {path!r}; make one with ensure-indexes"
-    owner = _sampled(collection, query)
+        return (
+            Status.PROBLEM,
+            f"no full index begins with {path!r}; create one with `flask usage ensure-indexes`",
+        )
+    owner = _sample_owner(collection, mapping)
     if owner is None:
-        return Verdict.SOUND, f"{names[0]} is there; there is no owner to try it with"
-    stages, used = _plan(collection, query, owner)
+        return Status.OK, f"{names[0]} exists; there is no owner to test it with"
+    stages, used = _explain(collection, mapping, owner)
     if "COLLSCAN" in stages:
-        return Verdict.FINDING, f"{names[0]} is there, but the read goes through the whole collection"
+        return Status.PROBLEM, f"{names[0]} exists, but the query scans the entire collection"
+    used_names = ", ".join(sorted(used))
     if not used <= set(names):
-        return Verdict.FINDING, f"{names[0]} is there, but the read uses {', '.join(sorted(used))}"
-    return Verdict.SOUND, f"the read uses {', '.join(sorted(used))}"
+        return Status.PROBLEM, f"{names[0]} exists, but the query uses {used_names}"
+    return Status.OK, f"the query uses {used_names}"
 
 
-def _sampled(collection: Collection[Document], query: ProjectQuery) -> Owner | None:
-    """Find an owner among the first documents, of whom the store can be asked."""
-    path = query.owner_path
-    for document in collection.find({}, {path: 1}, limit=_SAMPLE):
+def _sample_owner(collection: Collection[Document], mapping: CollectionMapping) -> Owner | None:
+    """Return an owner from one of the first documents, or ``None`` if they have no usable owner."""
+    path = mapping.owner_path
+    for document in collection.find({}, {path: 1}, limit=_SAMPLE_SIZE):
         value: Any = document
         for part in path.split("."):
             value = value.get(part) if isinstance(value, dict) else None
-        for one in value if isinstance(value, list) else [value]:
-            if _can_ask(one) and query.filter(one) is not None:
-                return one
+        for owner in value if isinstance(value, list) else [value]:
+            if _is_owner(owner) and mapping.filter_for(owner) is not None:
+                return owner
     return None
 
 
-def _can_ask(value: object) -> TypeGuard[Owner]:
+def _is_owner(value: object) -> TypeGuard[Owner]:
     return isinstance(value, str | int | ObjectId | UUID) and not isinstance(value, bool) and value != ""
 
 
-def _plan(collection: Collection[Document], query: ProjectQuery, owner: Owner) -> tuple[set[str], set[str]]:
-    """Ask the server how it would read an owner's projects: the stages of its plan, and the indexes in it."""
+def _explain(collection: Collection[Document], mapping: CollectionMapping, owner: Owner) -> tuple[set[str], set[str]]:
+    """Return the stages and the index names of the server's plan for an owner's query."""
     find = {
         "find": collection.name,
-        "filter": query.filter(owner),
-        "projection": query.projection,
+        "filter": mapping.filter_for(owner),
+        "projection": mapping.projection,
         "collation": SIMPLE_COLLATION.document,
     }
-    answer = collection.database.command(
+    response = collection.database.command(
         "explain",
         find,
         verbosity="queryPlanner",
         codec_options=collection.codec_options,
         read_preference=collection.read_preference,
     )
-    parts = list(_parts(answer["queryPlanner"]["winningPlan"]))
-    return {part["stage"] for part in parts if "stage" in part}, {
-        part["indexName"] for part in parts if "indexName" in part
+    nodes = list(_walk_plan(response["queryPlanner"]["winningPlan"]))
+    return {node["stage"] for node in nodes if "stage" in node}, {
+        node["indexName"] for node in nodes if "indexName" in node
     }
 
 
-def _parts(plan: object) -> Iterator[Mapping[str, Any]]:
-    """Walk a plan, and those of every shard, but no plan that was turned down."""
+def _walk_plan(plan: object) -> Iterator[Mapping[str, Any]]:
+    """Yield every node of a plan, including those of all shards, but not of rejected plans."""
     if isinstance(plan, Mapping):
         yield plan
-        plan = [part for name, part in plan.items() if name != "rejectedPlans"]
+        plan = [child for name, child in plan.items() if name != "rejectedPlans"]
     if isinstance(plan, list):
-        for part in plan:
-            yield from _parts(part)
+        for child in plan:
+            yield from _walk_plan(child)
 
 
 class _Tally:
-    """What one pass over the collection counts: documents by what is the matter with them."""
+    """Numbers of documents by problem, from a single pass over the collection.
 
-    def __init__(self, collection: Collection[Document], query: ProjectQuery) -> None:
-        self._counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
-        self._owners: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
-        self._ownerless: Counter[bool] = Counter()
+    Documents of deleted projects are counted separately: each attribute is keyed by whether they are deleted.
+    """
+
+    def __init__(self, collection: Collection[Document], mapping: CollectionMapping) -> None:
+        self._invalid_counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+        self._owner_types: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+        self._without_owner: Counter[bool] = Counter()
         self._documents: Counter[bool] = Counter()
-        for group in collection.aggregate(_pass(query), collation=SIMPLE_COLLATION):
+        for group in collection.aggregate(_tally_pipeline(mapping), collation=SIMPLE_COLLATION):
             self._add(group["_id"], group["documents"])
 
     def _add(self, key: Mapping[str, Any], documents: int) -> None:
         deleted = key["deleted"]
         self._documents[deleted] += documents
         if key["count"] is not None:
-            self._counts[deleted][key["count"]] += documents
-        kinds = {"number" if kind in _NUMBERS else kind for kind in key["owner"]} - set(_NOTHING)
-        if not kinds:
-            self._ownerless[deleted] += documents
-        for kind in kinds:
-            self._owners[deleted][kind] += documents
+            self._invalid_counts[deleted][key["count"]] += documents
+        types = {"number" if name in _NUMBER_TYPES else name for name in key["owner"]} - set(_EMPTY_TYPES)
+        if not types:
+            self._without_owner[deleted] += documents
+        for name in types:
+            self._owner_types[deleted][name] += documents
 
-    def counts(self) -> Check:
-        """Tell of counts that are shown as 0 because they are no finite number."""
-        bad = self._counts[False]
-        deleted = self._apart(self._counts[True].total())
-        if not bad:
-            return Check("counts", Verdict.SOUND, f"each of {self._kept} has a finite number, or none{deleted}")
-        detail = f"{bad.total():,} of {self._kept} have no finite number and show 0 ({_listed(bad)}){deleted}"
-        return Check("counts", Verdict.FINDING, detail)
+    def check_counts(self) -> CheckResult:
+        """Report counts that are shown as 0 because they are not finite numbers."""
+        name, invalid = "counts", self._invalid_counts[False]
+        deleted = self._deleted_suffix(self._invalid_counts[True].total())
+        if not invalid:
+            detail = f"all counts are finite numbers or missing ({self._checked})"
+            return CheckResult(name, Status.OK, detail + deleted)
+        detail = (
+            f"{invalid.total():,} of {self._documents[False]:,} projects have a count that is not a finite number"
+            f" and are reported as 0 ({_format_counts(invalid)})"
+        )
+        return CheckResult(name, Status.PROBLEM, detail + deleted)
 
-    def owner_types(self) -> Check:
-        """Tell of owners of several types, for an identity is of one, and of types that no identity has."""
-        types, name = self._owners[False], "owner types"
-        strange = Counter({kind: number for kind, number in types.items() if kind not in _IDENTITIES})
-        deleted = self._apart(sum(number for kind, number in self._owners[True].items() if kind not in types))
+    def check_owner_types(self) -> CheckResult:
+        """Report owners stored with more than one type, or with a type that ``authenticate`` cannot return."""
+        name, types = "owner types", self._owner_types[False]
+        other_types = (number for kind, number in self._owner_types[True].items() if kind not in types)
+        deleted = self._deleted_suffix(sum(other_types))
         if len(types) > 1:
-            return Check(name, Verdict.FINDING, f"owners are stored in {len(types)} types ({_listed(types)}){deleted}")
-        if strange:
-            return Check(
-                name, Verdict.FINDING, f"owners are of a type that no identity has ({_listed(types)}){deleted}"
-            )
-        return Check(name, Verdict.SOUND, f"{_listed(types) or 'no owners'}{deleted}")
+            detail = f"owners are stored with {len(types)} types ({_format_counts(types)})"
+            return CheckResult(name, Status.PROBLEM, detail + deleted)
+        if not types.keys() <= set(_OWNER_TYPES):
+            detail = f"owners have a type that authenticate cannot return ({_format_counts(types)})"
+            return CheckResult(name, Status.PROBLEM, detail + deleted)
+        return CheckResult(name, Status.OK, (_format_counts(types) or "no owners") + deleted)
 
-    def no_owner(self) -> Check:
-        """Tell of documents that nobody can see."""
-        lacking = self._ownerless[False]
-        deleted = self._apart(self._ownerless[True])
-        if not lacking:
-            return Check("no owner", Verdict.SOUND, f"each of {self._kept} has an owner{deleted}")
-        return Check("no owner", Verdict.FINDING, f"{lacking:,} of {self._kept} have no owner{deleted}")
+    def check_missing_owners(self) -> CheckResult:
+        """Report projects without an owner, which no user can see."""
+        name, missing = "no owner", self._without_owner[False]
+        deleted = self._deleted_suffix(self._without_owner[True])
+        if not missing:
+            return CheckResult(name, Status.OK, f"all projects have an owner ({self._checked}){deleted}")
+        detail = f"{missing:,} of {self._documents[False]:,} projects have no owner"
+        return CheckResult(name, Status.PROBLEM, detail + deleted)
 
     @property
-    def _kept(self) -> str:
-        return f"{self._documents[False]:,} projects"
+    def _checked(self) -> str:
+        return f"{self._documents[False]:,} checked"
 
-    def _apart(self, number: int) -> str:
-        return f"; deleted: {number:,} of {self._documents[True]:,}" if number else ""
-
-
-def _listed(types: Counter[str]) -> str:
-    return ", ".join(f"{kind} {number:,}" for kind, number in sorted(types.items()))
+    def _deleted_suffix(self, affected: int) -> str:
+        return f"; affected deleted projects: {affected:,} of {self._documents[True]:,}" if affected else ""
 
 
-def _pass(query: ProjectQuery) -> list[Document]:
-    """Group documents by whether they are deleted, the type of a bad count, and the types of their owners.
+def _format_counts(types: Counter[str]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in sorted(types.items()))
 
-    Types are few, so the server keeps next to nothing, however large the collection is.
+
+def _tally_pipeline(mapping: CollectionMapping) -> list[Document]:
+    """Group documents by whether they are deleted, the type of an invalid count, and the types of their owners.
+
+    There are few types, so the server needs little memory even for a large collection.
     """
-    status, count, owner = f"${query.status_path}", f"${query.count_path}", f"${query.owner_path}"
-    kind = {"$type": count}
-    beyond = Decimal128(_BEYOND), Decimal128(f"-{_BEYOND}")
-    bad = {
+    status, count, owner = f"${mapping.status_path}", f"${mapping.count_path}", f"${mapping.owner_path}"
+    count_type = {"$type": count}
+    is_invalid = {
         "$cond": [
-            {"$in": [kind, _NUMBERS]},
-            # BSON has NaN below every other number.
-            {"$or": [{"$gte": [count, beyond[0]]}, {"$lte": [count, beyond[1]]}]},
-            {"$not": [{"$in": [kind, _NOTHING]}]},
+            {"$in": [count_type, _NUMBER_TYPES]},
+            # NaN is included: BSON sorts it before all other numbers.
+            {"$or": [{"$gte": [count, Decimal128(_DOUBLE_LIMIT)]}, {"$lte": [count, Decimal128(f"-{_DOUBLE_LIMIT}")]}]},
+            {"$not": [{"$in": [count_type, _EMPTY_TYPES]}]},
         ]
     }
     owners = {"$cond": [{"$isArray": [owner]}, owner, [owner]]}
-    owner_kind = {"$cond": [{"$eq": ["$$one", ""]}, "null", {"$type": "$$one"}]}
-    kinds = {"$setUnion": [{"$map": {"input": owners, "as": "one", "in": owner_kind}}, []]}
+    owner_type = {"$cond": [{"$eq": ["$$owner", ""]}, "null", {"$type": "$$owner"}]}
+    owner_types = {"$setUnion": [{"$map": {"input": owners, "as": "owner", "in": owner_type}}, []]}
     key = {
-        "deleted": {"$in": [status, [{"$literal": text} for text in query.excluded_statuses]]},
-        "count": {"$cond": [bad, kind, None]},
-        "owner": kinds if query.matches_owner_path else {"$literal": []},
+        "deleted": {"$in": [status, [{"$literal": text} for text in mapping.excluded_statuses]]},
+        "count": {"$cond": [is_invalid, count_type, None]},
+        "owner": owner_types if mapping.uses_owner_field else {"$literal": []},
     }
     return [{"$group": {"_id": key, "documents": {"$sum": 1}}}]
