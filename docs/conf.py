@@ -22,7 +22,6 @@ html_theme_options = {
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_type_aliases = {name: name for name in ("Owner", "Authenticate", "CollectionSource")}
 python_use_unqualified_type_names = True
 pygments_style = "friendly"
 pygments_dark_style = "monokai"

@@ -1,4 +1,4 @@
-"""An application factory with Flask-PyMongo: the collection is asked for in the request, not before.
+"""Application factory with Flask-PyMongo, where the collection is only available during a request.
 
 MONGO_URI=mongodb://localhost:27017/platform JWT_SECRET_KEY=... flask --app examples/app_factory.py run
 """
@@ -15,7 +15,7 @@ from flask_usage_stats.jwt import jwt_identity
 mongo = PyMongo()
 jwt = JWTManager()
 
-# A function, since mongo.db is known only when an application has been set up.
+# Pass a function, because mongo.db is only available after init_app().
 usage_store = ProjectStore(lambda: mongo.db.projects)
 usage = create_usage_blueprint(usage_store, authenticate=jwt_identity)
 
@@ -29,7 +29,7 @@ def create_app(config=None):
 
     @app.cli.command("create-indexes")
     def create_indexes():
-        """Make the index that the usage route needs; run it when you deploy."""
+        """Create the index that the usage route needs. Run it when you deploy."""
         print(usage_store.ensure_indexes())
 
     return app

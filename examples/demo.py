@@ -1,6 +1,6 @@
-"""A small host application with the usage route mounted, ready to be asked with curl.
+"""Small demo application that serves the usage route, to try with curl.
 
-Run it with ``python examples/demo.py``; it needs flask-usage-stats and mongomock.
+Run it with ``python examples/demo.py``. It requires flask-usage-stats and mongomock.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from flask_usage_stats import ProjectStore, create_usage_blueprint
 from flask_usage_stats.jwt import jwt_identity
 
 USERS = {"demo": ObjectId("60c72b2f9b1d8b3a4c8e4d21"), "guest": ObjectId("60c72b2f9b1d8b3a4c8e4d22")}
-PASSWORD = "usage"  # noqa: S105 # of a demo that listens on this machine only
+PASSWORD = "usage"  # noqa: S105 # of a demo that only listens on localhost
 
 
 def project(owner, number, name, project_type, status, plan, requests, updated):
@@ -52,17 +52,17 @@ PROJECTS = [
 
 
 def create_app(database):
-    """Build the host: it signs users in, and the blueprint answers for them."""
+    """Create an application with a login route and the usage blueprint."""
     app = Flask(__name__)
     app.config["JWT_SECRET_KEY"] = secrets.token_hex(32)
     JWTManager(app)
 
     @app.post("/api/login")
     def login():
-        given = request.get_json(silent=True)
-        given = given if isinstance(given, dict) else {}
-        user = database.demo_users.find_one({"_id": str(given.get("username"))})
-        if user is None or not check_password_hash(user["password"], str(given.get("password"))):
+        credentials = request.get_json(silent=True)
+        credentials = credentials if isinstance(credentials, dict) else {}
+        user = database.demo_users.find_one({"_id": str(credentials.get("username"))})
+        if user is None or not check_password_hash(user["password"], str(credentials.get("password"))):
             return {"message": "Wrong user name or password"}, 401
         return {"token": create_access_token(str(user["owner"]))}
 
@@ -72,7 +72,7 @@ def create_app(database):
 
 
 def open_database(uri):
-    """Take the embedded database, or that of a real server."""
+    """Return the embedded database, or the database of a real server."""
     if uri is None:
         return mongomock.MongoClient().usage_stats_demo
     client = MongoClient(uri, serverSelectionTimeoutMS=3000)
@@ -81,7 +81,7 @@ def open_database(uri):
 
 
 def fill(database):
-    """Add what is missing to two collections of the demo's own; what is there stays as it is."""
+    """Insert missing documents into the two demo collections; existing documents are not changed."""
     users = [
         {"_id": name, "owner": owner, "password": generate_password_hash(PASSWORD)} for name, owner in USERS.items()
     ]
@@ -91,29 +91,31 @@ def fill(database):
     ProjectStore(database.demo_projects).ensure_indexes()
 
 
-def explain(app, address):
-    """Print what to paste."""
+def print_commands(app, address):
+    """Print the curl commands to paste."""
     with app.app_context():
         tokens = {name: create_access_token(str(owner), expires_delta=False) for name, owner in USERS.items()}
-    print(f"The demo answers on {address}/api/usage until Ctrl-C.\n")
+    print(f"The demo serves {address}/api/usage. Press Ctrl-C to stop it.\n")
     for name, token in tokens.items():
         print(f"As {name}:\n\n  curl -H 'Authorization: Bearer {token}' {address}/api/usage\n")
-    print("A token of your own:\n")
+    print("Log in to get a new token:\n")
     body = f'{{"username": "demo", "password": "{PASSWORD}"}}'
     print(f"  curl -H 'Content-Type: application/json' -d '{body}' {address}/api/login\n", flush=True)
 
 
 def stop(*_):
-    """End the demo on the first signal, and let further ones not disturb the end."""
+    """Stop the demo on the first signal and ignore further signals."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Serve the usage route from sample projects.")
-    parser.add_argument("--port", type=int, default=8000, help="port on this machine, 0 for any (default: %(default)s)")
-    parser.add_argument("--mongodb", metavar="URI", help="a real server instead of the embedded database")
+    parser = argparse.ArgumentParser(description="Serve the usage route with sample projects.")
+    parser.add_argument(
+        "--port", type=int, default=8000, help="port on localhost; 0 selects a free one (default: %(default)s)"
+    )
+    parser.add_argument("--mongodb", metavar="URI", help="use a real server instead of the embedded database")
     arguments = parser.parse_args()
 
     signal.signal(signal.SIGINT, stop)
@@ -124,15 +126,15 @@ def main():
             listener.bind(("127.0.0.1", arguments.port))
             listener.listen()
         except (OSError, OverflowError) as error:
-            sys.exit(f"Port {arguments.port} cannot be had ({error}): choose another with --port.")
+            sys.exit(f"Port {arguments.port} is not available ({error}). Choose another with --port.")
         try:
             database = open_database(arguments.mongodb)
             fill(database)
         except (PyMongoError, ValueError) as error:
-            sys.exit(f"The MongoDB server cannot be used ({type(error).__name__}): check --mongodb.")
+            sys.exit(f"The MongoDB server cannot be used ({type(error).__name__}). Check --mongodb.")
         app = create_app(database)
         port = listener.getsockname()[1]
-        explain(app, f"http://127.0.0.1:{port}")
+        print_commands(app, f"http://127.0.0.1:{port}")
         make_server("127.0.0.1", port, app, threaded=True, fd=listener.fileno()).serve_forever()
 
 

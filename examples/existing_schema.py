@@ -1,4 +1,6 @@
-"""A collection with names of its own, whose projects belong to teams.
+"""Application with an existing collection, whose fields have other names and whose projects belong to teams.
+
+This is one of its documents:
 
 {"title": "blog", "team": "red", "kind": "node", "state": "live", "billing": {"plan": "pro"},
 "stats": {"hits": 12890}, "created": ..., "changed": ...}
@@ -34,7 +36,7 @@ def create_app():
     db = client.get_default_database("platform")
 
     def owner_filter(user):
-        """Match the projects of every team that the user is a member of."""
+        """Return a filter for the projects of all teams that the user is a member of."""
         teams = db.teams.distinct("_id", {"members": {"$eq": user}})
         return {"team": {"$in": teams}}  # an empty list matches no project
 
@@ -43,7 +45,7 @@ def create_app():
 
     @app.cli.command("create-indexes")
     def create_indexes():
-        """Make the index that the filter of owner_filter needs."""
+        """Create the index for the filter that owner_filter returns."""
         db.apps.create_index("team")
 
     return app

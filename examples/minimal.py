@@ -1,4 +1,4 @@
-"""The least that mounts the route, with a login of flask-jwt-extended.
+"""Minimal application with a flask-jwt-extended login.
 
 JWT_SECRET_KEY=... flask --app examples/minimal.py run
 """
@@ -27,7 +27,7 @@ def create_app():
         user = db.users.find_one({"name": str(request.json["name"])})
         if user is None or not check_password_hash(user["password"], str(request.json["password"])):
             abort(401)
-        # A token carries text; text of 24 hex digits matches owners that are stored as ObjectIds.
+        # The subject is a string; 24 hex digits also match owners that are stored as ObjectIds.
         return {"token": create_access_token(str(user["_id"]))}
 
     store = ProjectStore(db.projects)

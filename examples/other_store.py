@@ -1,4 +1,4 @@
-"""A host whose projects are in SQLite: any object with a method ``iter_projects`` is a store.
+"""Application that stores its projects in SQLite: any object with an ``iter_projects`` method is a store.
 
 DATABASE=platform.sqlite JWT_SECRET_KEY=... flask --app examples/other_store.py run
 """
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS project (
 CREATE INDEX IF NOT EXISTS project_owner ON project (owner);
 """
 
-# The names of the contract; deleted projects are left out by the store.
+# The columns have the field names of the response. The store must exclude deleted projects.
 QUERY = """
 SELECT id AS _id, name, type AS projectType, status, plan,
        requests AS totalRequest, created AS createdAt, updated AS updatedAt
@@ -38,18 +38,18 @@ WHERE owner = ? AND status IS NOT 'deleted'
 
 
 class SqliteStore:
-    """Reads projects from a SQLite database, with a connection for each request."""
+    """Reads projects from a SQLite database, with one connection per request."""
 
     def __init__(self, path):
         self.path = path
 
     def create(self):
-        """Make the table where there is none."""
+        """Create the table if it does not exist."""
         with closing(sqlite3.connect(self.path)) as connection:
             connection.executescript(SCHEMA)
 
     def iter_projects(self, owner, /):
-        """Hand out one owner's projects."""
+        """Yield the projects of one owner."""
         with closing(sqlite3.connect(self.path, timeout=5)) as connection:
             connection.row_factory = sqlite3.Row
             for row in connection.execute(QUERY, (str(owner),)):

@@ -1,4 +1,4 @@
-"""A host whose users sign in with a form and a session cookie.
+"""Application whose users log in with a form and a session cookie.
 
 SECRET_KEY=... flask --app examples/session_login.py run
 """
@@ -12,8 +12,8 @@ from werkzeug.security import check_password_hash
 from flask_usage_stats import ProjectStore, create_usage_blueprint
 
 
-def signed_in_user():
-    # The session is signed by Flask, so the id is the one that the login wrote; None where there is none.
+def current_user_id():
+    # Flask signs the session, so a client cannot change the id. Without a login, this returns None.
     return session.get("user_id")
 
 
@@ -30,13 +30,13 @@ def create_app():
             abort(401)
         session.clear()
         session["user_id"] = str(user["_id"])
-        return {"signed_in": True}
+        return {"logged_in": True}
 
     @app.post("/logout")
     def logout():
         session.clear()
-        return {"signed_in": False}
+        return {"logged_in": False}
 
     store = ProjectStore(db.projects)
-    app.register_blueprint(create_usage_blueprint(store, authenticate=signed_in_user))
+    app.register_blueprint(create_usage_blueprint(store, authenticate=current_user_id))
     return app

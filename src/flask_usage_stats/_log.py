@@ -1,4 +1,4 @@
-"""What an operator reads: one line a request at most, with the cause and without values."""
+"""Log messages: at most one of each per request, with the cause and without stored values."""
 
 import logging
 import traceback
@@ -13,45 +13,45 @@ _logger: Final = logging.getLogger("flask_usage_stats")
 
 
 def log_failure(owner: Owner | None, error: Exception) -> None:
-    """Log once, at ERROR, why a request was answered with 500.
+    """Log at ERROR why a request was answered with status 500.
 
-    An error of this package is logged with its message. Of any other only the
-    type and the place are, for its text may quote a token or a stored value.
-    Where the logger is set to DEBUG, the record carries the traceback too.
+    Errors of this package are logged with their message, all others only with their type and origin,
+    because their text may contain a token or a stored value.
+    If the logger's level is DEBUG, the record includes the traceback.
     """
     cause = type(error).__name__
     if isinstance(error, UsageStatsError):
         cause += f": {escape(str(error))}"
     _logger.error(
         "usage of %s: %s (%s)",
-        "a caller not yet known" if owner is None else f"owner {short_repr(owner)}",
+        "an unknown owner" if owner is None else f"owner {short_repr(owner)}",
         cause,
         _origin(error),
         exc_info=error if _logger.isEnabledFor(logging.DEBUG) else None,
     )
 
 
+def log_adjustments(owner: Owner, adjustments: Adjustments) -> None:
+    """Log at WARNING which stored values had to be adjusted: projects, fields and types, never the values."""
+    if not adjustments.count:
+        return
+    examples = "; ".join(
+        f"{short_repr(project)} " + ", ".join(f"{name} ({kind})" for name, kind in fields)
+        for project, fields in adjustments.examples
+    )
+    _logger.warning(
+        "usage of owner %s: %d stored values do not fit the API and were adjusted, the first of them: %s",
+        short_repr(owner),
+        adjustments.count,
+        examples,
+    )
+
+
 def describe_error(error: Exception) -> str:
-    """Say in a line what an operator sees in place of a traceback: the message where it is ours."""
+    """Return one line for an operator instead of a traceback: the message if the error is this package's."""
     if isinstance(error, UsageStatsError):
         return escape(str(error))
     return f"{type(error).__name__} ({_origin(error)})"
-
-
-def log_adjustments(owner: Owner, changes: Adjustments) -> None:
-    """Log once, at WARNING, which stored values did not fit the contract: where and of what type, no values."""
-    if not changes.number:
-        return
-    first = "; ".join(
-        f"{short_repr(project)} " + ", ".join(f"{name} ({kind})" for name, kind in found)
-        for project, found in changes.first
-    )
-    _logger.warning(
-        "usage of owner %s: %d stored values do not fit the contract and were changed, first of them: %s",
-        short_repr(owner),
-        changes.number,
-        first,
-    )
 
 
 def _origin(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Who is asking: the callback's type, the gate for what it returns, and the callback for flask-jwt-extended.
+"""The authenticate callback for flask-jwt-extended. Only importing this module loads that library.
 
 .. code-block:: python
 
@@ -40,20 +40,21 @@ from .protocols import Owner
 
 __all__ = ["jwt_identity"]
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def jwt_identity() -> Owner | None:
-    """Take the identity from the request's access token, as flask-jwt-extended and its host's settings judge it.
+    """Return the subject of the request's access token.
 
-    Only the header is read, whatever ``JWT_TOKEN_LOCATION`` says: a token in a query string ends in
-    log files, one in a cookie invites cross-site requests. Expiry, audience, blocklist, key and claims
-    callbacks are the host's.
+    flask-jwt-extended validates the token with the application's settings.
+    Only the header is read, whatever ``JWT_TOKEN_LOCATION`` says: a token in a query string ends up in
+    log files, and a token in a cookie allows cross-site requests. Expiry, audience, blocklist, key and
+    claims callbacks are the application's.
 
-    :returns: the identity; ``None`` where there is no usable access token, or its identity is unusable,
-        such as text with control characters.
+    :returns: the owner id, or ``None`` if there is no valid access token or its subject cannot be an
+        owner id, such as text with control characters.
     :raises ConfigurationError: the application has no ``JWTManager``.
-    :raises Exception: whatever a callback of the host raises.
+    :raises Exception: whatever a callback of the application raises.
 
     .. versionadded:: 0.1.0
     """
@@ -63,11 +64,11 @@ def jwt_identity() -> Owner | None:
             " call JWTManager(app) and set JWT_SECRET_KEY"
         )
     header = request.headers.get(current_app.config["JWT_HEADER_NAME"], "").strip().strip(",")
-    if not all(map(str.strip, header.split(","))):  # nothing, or a blank part: an IndexError in flask-jwt-extended
+    if not all(map(str.strip, header.split(","))):  # missing, or a blank part: an IndexError in flask-jwt-extended
         return None
     try:
         verify_jwt_in_request(locations=["headers"])
         owner = validate_owner(get_jwt_identity())
     except (JWTExtendedException, PyJWTError, InvalidOwnerError):
         return None
-    return None if isinstance(owner, str) and _CONTROL.search(owner) else owner
+    return None if isinstance(owner, str) and _CONTROL_CHARACTERS.search(owner) else owner

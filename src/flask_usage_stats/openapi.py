@@ -1,4 +1,4 @@
-"""The route as OpenAPI 3.1, from the schemas that check it. Needs apispec: ``flask-usage-stats[openapi]``.
+"""The route as an OpenAPI 3.1 document. Needs apispec, the extra ``openapi``.
 
 .. code-block:: python
 
@@ -29,13 +29,12 @@ try:
     from apispec import APISpec
     from apispec.ext.marshmallow import MarshmallowPlugin
 except ImportError as _missing:
-    raise ImportError(
-        "flask_usage_stats.openapi needs apispec: pip install flask-usage-stats[openapi]", name="apispec"
-    ) from _missing
+    raise ImportError("flask_usage_stats.openapi needs apispec: pip install apispec", name="apispec") from _missing
 
+from ._core.parameters import ParametersSchema
 from ._core.text import short_repr
 from .errors import ConfigurationError
-from .schemas import ErrorSchema, GroupSchema, ParametersSchema, ProjectSchema, UsageSchema
+from .schemas import ErrorSchema, GroupSchema, ProjectSchema, UsageSchema
 
 __all__ = ["openapi_document"]
 
@@ -43,7 +42,7 @@ _Object: TypeAlias = dict[str, Any]
 
 _VERSION: Final = "3.1.0"
 _BEARER: Final = "UsageBearer"
-#: Named so that they meet no component of a host's; nested ones before those that hold them.
+#: Named so that they do not clash with an application's components; nested schemas first.
 _SCHEMAS: Final = {
     "UsageProject": ProjectSchema,
     "UsageGroup": GroupSchema,
@@ -52,59 +51,63 @@ _SCHEMAS: Final = {
 }
 _TEXT: Final = {"type": "string"}
 _VARY: Final = {
-    "Vary": {"required": True, "schema": _TEXT, "description": "At least Authorization; the host may add to it."}
+    "Vary": {"required": True, "schema": _TEXT, "description": "At least Authorization; the application may add more."}
 }
-_STORED: Final = {
-    "ETag": {"required": True, "schema": _TEXT, "description": "Of this representation, for If-None-Match."},
+_CACHE_HEADERS: Final = {
+    "ETag": {"required": True, "schema": _TEXT, "description": "Identifies this representation, for If-None-Match."},
     "Cache-Control": {"required": True, "schema": {"type": "string", "examples": ["private, no-cache"]}},
     **_VARY,
 }
-_FOUND: Final = {
-    **_STORED,
+_OK_HEADERS: Final = {
+    **_CACHE_HEADERS,
     "Link": {
-        "schema": {"type": "string", "examples": ['<?limit=2&cursor=WyI>; rel="next"']},
-        "description": "Only where limit asks for a page and another follows.",
+        "schema": {"type": "string", "examples": ['<?limit=2&cursor=TZTs4zRRWvs>; rel="next"']},
+        "description": "Only with limit, if another page follows.",
     },
     "Content-Disposition": {
         "schema": {"type": "string", "examples": ['attachment; filename="usage-2024-03-14.csv"']},
         "description": "Only with CSV.",
     },
 }
-_REFUSED: Final = {
+_ERROR_HEADERS: Final = {
     "Cache-Control": {"required": True, "schema": {"type": "string", "examples": ["no-store"]}},
     **_VARY,
 }
-_CHALLENGED: Final = {
-    **_REFUSED,
+_UNAUTHORIZED_HEADERS: Final = {
+    **_ERROR_HEADERS,
     "WWW-Authenticate": {"required": True, "schema": {"type": "string", "examples": ['Bearer realm="usage"']}},
 }
-_USAGE: Final = {
+_OK_CONTENT: Final = {
     "application/json": {"schema": {"$ref": "#/components/schemas/Usage"}},
     "text/csv": {
         "schema": {"type": "string"},
         "example": "plan,projects,totalRequests,share\r\npro,2,38320,0.2971\r\n",
     },
 }
-_FAILURE: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/UsageError"}}}
+_ERROR_CONTENT: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/UsageError"}}}
 _SUMMARIES: Final = {
-    "get": "Rank the signed-in user's projects by the requests that they have received",
-    "head": "Answer with the headers of GET alone",
+    "get": "List the user's projects by request count",
+    "head": "Return the headers only",
 }
-#: What each status means, the headers that come with it, and its body, which ``HEAD`` leaves out.
-_ANSWERS: Final[Mapping[str, tuple[str, _Object, _Object]]] = {
-    "200": ("The usage of the caller's projects, and of their groups where groupBy asks for it.", _FOUND, _USAGE),
-    "304": ("The client has this answer already.", _STORED, {}),
-    "400": ("A parameter is bad: errors has every one that is, and why.", _REFUSED, _FAILURE),
-    "401": ("Nobody is signed in, or the token is not accepted.", _CHALLENGED, _FAILURE),
-    "500": ("The projects could not be read, whole and in time. Asking again is safe.", _REFUSED, _FAILURE),
+#: The description, headers and content of each status; ``HEAD`` has no content.
+_RESPONSES: Final[Mapping[str, tuple[str, _Object, _Object]]] = {
+    "200": ("The usage of the user's projects, and of groups of them with groupBy.", _OK_HEADERS, _OK_CONTENT),
+    "304": ("The client already has this representation.", _CACHE_HEADERS, {}),
+    "400": ("Parameters are invalid: errors has the messages for each of them.", _ERROR_HEADERS, _ERROR_CONTENT),
+    "401": ("No user is signed in, or the token is not valid.", _UNAUTHORIZED_HEADERS, _ERROR_CONTENT),
+    "500": (
+        "The projects could not be read. It is safe to retry.",
+        _ERROR_HEADERS,
+        _ERROR_CONTENT,
+    ),
 }
 _PREFIX: Final = re.compile(r"(?:/[^<>{}?#\s]*)?")
 
 
 def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
-    """Describe ``GET`` and ``HEAD`` of one mount as a complete OpenAPI 3.1 document.
+    """Return the ``GET`` and ``HEAD`` operations of one mount as a complete OpenAPI 3.1 document.
 
-    A host merges ``paths`` and ``components`` into a document of its own, which must be OpenAPI 3.1, too.
+    Merge ``paths`` and ``components`` into the application's document, which must be OpenAPI 3.1 as well.
 
     .. code-block:: text
 
@@ -113,10 +116,11 @@ def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
          "components": {"schemas": {"UsageProject": ..., "UsageGroup": ..., "Usage": ..., "UsageError": ...},
                         "securitySchemes": {"UsageBearer": {"type": "http", "scheme": "bearer"}}}}
 
-    Each call gives a document of its own, which may be changed: a host without bearer tokens replaces ``UsageBearer``.
+    Each call returns a new document that may be modified: an application without bearer tokens replaces
+    ``UsageBearer``.
 
-    :param url_prefix: what clients find in front of ``/usage``: that of the blueprint, behind its parents'.
-    :returns: the document, of plain dicts, lists, text, numbers and booleans.
+    :param url_prefix: the complete path before ``/usage``, with the prefixes of parent blueprints.
+    :returns: the document, made of dicts, lists, text, numbers and booleans.
     :raises ConfigurationError: *url_prefix* is neither ``""`` nor a plain path that begins with a slash.
 
     .. versionadded:: 0.1.0
@@ -131,7 +135,7 @@ def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
         title="Usage",
         version="1",
         openapi_version=_VERSION,
-        info={"description": "How many requests the projects of the signed-in user have received."},
+        info={"description": "The request counts of the signed-in user's projects."},
         plugins=[MarshmallowPlugin()],
     )
     for name, schema in _SCHEMAS.items():
@@ -139,38 +143,38 @@ def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
     spec.components.security_scheme(_BEARER, {"type": "http", "scheme": "bearer"})
     operations = {method: _operation(method, path) for method in _SUMMARIES}
     spec.path(path, operations=operations, parameters=[*_parameters()])
-    # Through text, so that no part is shared: with another part, another document, or the schemas.
+    # A deep copy: no part may be shared with another part, another document or the schemas.
     document: dict[str, Any] = json.loads(json.dumps(spec.to_dict()))
     return document
 
 
 def _parameters() -> Iterator[_Object]:
     for name, field in ParametersSchema().fields.items():
-        about = field.metadata
-        parameter = {"name": name, "in": "query", "description": f"{about['does']}: {about['description']}."}
-        array = about["schema"]["type"] == "array"
-        style = {"style": "form", "explode": about["explode"]} if array else {}
-        yield {**parameter, **style, "schema": about["schema"]}
+        metadata = field.metadata
+        parameter = {"name": name, "in": "query", "description": f"{metadata['summary']}: {metadata['constraint']}."}
+        array = metadata["schema"]["type"] == "array"
+        style = {"style": "form", "explode": metadata["explode"]} if array else {}
+        yield {**parameter, **style, "schema": metadata["schema"]}
     yield {
         "name": "If-None-Match",
         "in": "header",
-        "description": "The ETag of an earlier answer: 304 where nothing has changed since.",
+        "description": "The ETag of an earlier response; the response is 304 if nothing has changed.",
         "schema": {"type": "string"},
     }
 
 
 def _operation(method: str, path: str) -> _Object:
-    # Unique in a document with several mounts, as operation ids have to be: getApiUsage.
+    # Unique in a document with several mounts, such as getApiUsage.
     words = [method, *(word.capitalize() for word in re.findall(r"[A-Za-z0-9]+", path))]
-    answers: _Object = {}
-    for status, (description, headers, content) in _ANSWERS.items():
-        answers[status] = {"description": description, "headers": headers}
+    responses: _Object = {}
+    for status, (description, headers, content) in _RESPONSES.items():
+        responses[status] = {"description": description, "headers": headers}
         if content and method == "get":
-            answers[status]["content"] = content
+            responses[status]["content"] = content
     return {
         "operationId": "".join(words),
         "tags": ["Usage"],
         "summary": _SUMMARIES[method],
         "security": [{_BEARER: []}],
-        "responses": answers,
+        "responses": responses,
     }

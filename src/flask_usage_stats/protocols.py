@@ -1,4 +1,4 @@
-"""What a host can bring: an identity, and a store of its own."""
+"""Types for the parts that an application supplies: owner ids, the authenticate callback and custom stores."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, TypeAlias
@@ -6,36 +6,39 @@ from uuid import UUID
 
 from bson import ObjectId
 
-#: Who is asking: non-empty text (up to 1,024 bytes of UTF-8), an integer of 64 bits, an ObjectId or a UUID.
+#: The id of the signed-in user: non-empty text (up to 1,024 bytes of UTF-8), an integer of 64 bits,
+#: an ObjectId or a UUID.
 #:
 #: .. versionadded:: 0.1.0
 Owner: TypeAlias = str | int | ObjectId | UUID
 
-#: A callback that takes nothing, runs inside the request and must return the caller's identity,
-#: or ``None`` or ``""`` where nobody is signed in. It may raise an ``HTTPException`` to refuse the request.
+#: A callback without arguments that runs during the request. It must return the owner id,
+#: or ``None`` or ``""`` if no user is signed in. It may raise an ``HTTPException`` to refuse the request.
 #:
 #: .. versionadded:: 0.1.0
 Authenticate: TypeAlias = Callable[[], Owner | None]
 
 
 class UsageStore(Protocol):
-    """Where projects come from: one method, so that any database, or a test, can be a store.
+    """A source of projects. It has only one method, so that any database can be a store.
+
+    :class:`flask_usage_stats.testing.UsageStoreContract` tests an implementation.
 
     .. versionadded:: 0.1.0
     """
 
     def iter_projects(self, owner: Owner, /) -> Iterable[Mapping[str, object]]:
-        """Hand out the projects of one owner, in any order.
+        """Return one owner's projects, in any order.
 
-        Keys are the names of the contract; whatever else a mapping holds is left out of the answer.
-        Projects that count as deleted are already left out; a naive datetime is UTC.
-        The result is consumed once, inside the request, before a byte is sent.
+        Keys are the field names of the response; other keys are ignored.
+        Deleted projects must be left out already. Naive datetimes are in UTC.
+        The result is consumed once, during the request, before the response is sent.
 
         .. code-block:: python
 
             [{"_id": 7, "name": "blog", "status": "live", "totalRequest": 12890}]
 
-        :param owner: the caller's identity, already checked.
-        :returns: an iterable of mappings; empty where the owner has no projects.
-        :raises Exception: whatever it raises, also half way, is answered with 500 and logged.
+        :param owner: the validated owner id.
+        :returns: an iterable of mappings; empty if the owner has no projects.
+        :raises Exception: any error, also during the iteration, is logged and answered with status 500.
         """

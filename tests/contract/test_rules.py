@@ -335,8 +335,7 @@ TEXTS = [
     (ID, str(ID)),
     (Binary.from_uuid(UUID(int=7)), str(UUID(int=7))),
     (datetime(2024, 1, 2, 3, 4, 5, 678000, tzinfo=UTC), "2024-01-02T03:04:05.678Z"),
-    (DatetimeMS(-62198755200001), "-000002-12-31T23:59:59.999Z"),
-    (DatetimeMS(8_640_000_000_000_001), None),
+    (DatetimeMS(-62135596800001), None),
     ({"name": "secret"}, None),
     (["secret"], None),
     (b"secret", None),
@@ -353,12 +352,8 @@ DATES = [
     (datetime(2024, 3, 14, 10, 15, tzinfo=UTC), "2024-03-14T10:15:00.000Z"),
     (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01T00:00:00.000Z"),
     (datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC), "9999-12-31T23:59:59.999Z"),
-    (DatetimeMS(253402300800000), "+010000-01-01T00:00:00.000Z"),
-    (DatetimeMS(-62135596800001), "+000000-12-31T23:59:59.999Z"),
-    (DatetimeMS(-62167219200001), "-000001-12-31T23:59:59.999Z"),
-    (DatetimeMS(8_640_000_000_000_000), "+275760-09-13T00:00:00.000Z"),
-    (DatetimeMS(-8_640_000_000_000_000), "-271821-04-20T00:00:00.000Z"),
-    (DatetimeMS(8_640_000_000_000_001), None),
+    (DatetimeMS(253402300800000), None),
+    (DatetimeMS(-62135596800001), None),
     (DatetimeMS(2**63 - 1), None),
     (DatetimeMS(-(2**63)), None),
     ("yesterday", "yesterday"),
@@ -373,13 +368,20 @@ IDS = [
     (ID, str(ID)),
     ("text", "text"),
     (7, 7),
-    (Int64(2**62), 2**62),
+    (Int64(2**53 - 1), 2**53 - 1),
+    (Int64(-(2**53) + 1), -(2**53) + 1),
+    (Int64(2**53), "9007199254740992"),
+    (Int64(-(2**53)), "-9007199254740992"),
     (None, None),
     (7.5, '{"$numberDouble": "7.5"}'),
     (True, "true"),
     (Decimal128("7"), '{"$numberDecimal": "7"}'),
     (datetime(2024, 1, 1, tzinfo=UTC), '{"$date": {"$numberLong": "1704067200000"}}'),
-    (Binary.from_uuid(UUID(int=7)), '{"$binary": {"base64": "AAAAAAAAAAAAAAAAAAAABw==", "subType": "04"}}'),
+    (Binary.from_uuid(UUID(int=7)), str(UUID(int=7))),
+    (
+        {"u": Binary.from_uuid(UUID(int=7))},
+        '{"u": {"$binary": {"base64": "AAAAAAAAAAAAAAAAAAAABw==", "subType": "04"}}}',
+    ),
     (b"\1", '{"$binary": {"base64": "AQ==", "subType": "00"}}'),
     ({"a": 1, "b": "é"}, '{"a": {"$numberInt": "1"}, "b": "\\u00e9"}'),
     (Timestamp(1, 2), '{"$timestamp": {"t": 1, "i": 2}}'),
@@ -415,7 +417,7 @@ class TestLeanAndTyped:
 
     @pytest.mark.parametrize(("stored", "shown"), IDS, ids=repr)
     def test_id(self, rows, stored, shown):
-        """An ObjectId is hex, text and integers stay, any other identity is its canonical Extended JSON."""
+        """An ObjectId is hex, a UUID in its usual form, an unsafe integer text, any other type canonical Extended JSON."""
         assert rows({"_id": stored}) == [{"_id": shown, "totalRequest": 0}]
 
     def test_invalid_utf8(self, projects, rows, caplog):
@@ -438,7 +440,7 @@ class TestLeanAndTyped:
         assert record.name == "flask_usage_stats"
         found = "name (dict), totalRequest (str), updatedAt (DatetimeMS)"
         assert record.getMessage() == (
-            "usage of owner 'ada': 21 stored values do not fit the contract and were changed, first of them: "
+            "usage of owner 'ada': 21 stored values do not fit the API and were adjusted, the first of them: "
             + "; ".join(f"{index} {found}" for index in range(5))
         )
 
@@ -451,7 +453,7 @@ class TestLeanAndTyped:
 
     def test_representation_is_no_change(self, rows, caplog):
         """What the contract only writes differently (dates, doubles, odd identities) is no news for the log."""
-        rows({"_id": {"a": 1}, "totalRequest": 3.0, "createdAt": DatetimeMS(253402300800000), "updatedAt": "text"})
+        rows({"_id": {"a": 1}, "totalRequest": 3.0, "updatedAt": "text"})
         assert not caplog.records
 
 
@@ -591,7 +593,7 @@ class TestIdentity:
         response = ask(projects, raiser(error))
         assert (response.status_code, strict_json(response)) == (500, FAILED)
         (record,) = caplog.records
-        assert record.getMessage().startswith(f"usage of a caller not yet known: {type(error).__name__} (")
+        assert record.getMessage().startswith(f"usage of an unknown owner: {type(error).__name__} (")
         assert "secret" not in caplog.text
 
     @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
-"""From documents to bytes: the quick way writes what the plain way does."""
+"""From documents to encoded rows, compared with a step-by-step computation."""
 
+import csv
+import io
 import json
 import math
 from datetime import UTC, datetime, timedelta, timezone
+from operator import itemgetter
 
 import pytest
 from bson import Decimal128, Int64, ObjectId
@@ -10,23 +13,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_usage_stats._core.fields import FIELDS
+from flask_usage_stats._core.query import DEFAULT_QUERY, UsageQuery
 from flask_usage_stats._core.report import build_report
-from flask_usage_stats._formats.json import encode_answer
+from flask_usage_stats._formats.csv import CSV
+from flask_usage_stats._formats.json import JSON
 from flask_usage_stats.schemas import UsageSchema
 
 NAMES = [field.name for field in FIELDS]
 ABSENT = object()
 
 
-def exactly(text):
-    """Take a date from text, as MongoDB keeps it: to the millisecond."""
-    return text.replace(microsecond=text.microsecond // 1000 * 1000)
+def truncate(moment):
+    """Truncate a datetime to milliseconds, as MongoDB stores it."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 texts = st.one_of(st.text(), st.sampled_from(['000Z"', "Z", '"}', "},{", None]), st.just("a\ud800b"))
 whole = st.integers(0, 10**9).map(lambda seconds: datetime(2000, 1, 1) + timedelta(seconds=seconds))
 dates = st.one_of(
-    st.datetimes().map(exactly),
+    st.datetimes().map(truncate),
     st.datetimes(),
     whole,
     st.datetimes(timezones=st.just(UTC)),
@@ -43,9 +48,9 @@ STRATEGIES = [ids, texts, texts, texts, texts, counts, dates, dates]
 
 @st.composite
 def documents(draw):
-    """Draw a document with some of the fields, and one of the host's, in any order."""
+    """Draw a document with some of the fields, and another one, in any order."""
     names = draw(st.permutations([*NAMES, "secret"]))
-    values = dict(zip(NAMES, STRATEGIES, strict=True)) | {"secret": st.just("never shown")}
+    values = dict(zip(NAMES, STRATEGIES, strict=True)) | {"secret": st.just("never returned")}
     return {name: draw(values[name]) for name in names if draw(st.integers(0, 9))}
 
 
@@ -61,7 +66,7 @@ def plain(document):
             case "date" if isinstance(value, datetime):
                 value = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
                 value = value.isoformat(timespec="milliseconds") + "Z"
-            case "id" if isinstance(value, ObjectId):
+            case "id" if isinstance(value, ObjectId) or (isinstance(value, int) and abs(value) >= 2**53):
                 value = str(value)
         if isinstance(value, str):
             value = "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in value)
@@ -70,15 +75,33 @@ def plain(document):
     return row
 
 
+def encode(documents):
+    report = build_report(documents, DEFAULT_QUERY, JSON)
+    return json.loads(JSON.encode_body(report, DEFAULT_QUERY, None))
+
+
 @given(st.lists(documents(), max_size=6))
-def test_same_as_the_plain_way(stored):
+def test_rows_are_those_of_a_plain_computation(stored):
     """Rows of every shape, together and alone, are those of a step-by-step computation, key for key."""
-    report = build_report(stored)
-    body = json.loads(encode_answer(report.total, report.rows))
+    body = encode(stored)
     assert UsageSchema().validate(body) == {}
     assert sorted(map(json.dumps, body["projectStats"])) == sorted(json.dumps(plain(document)) for document in stored)
-    shown = [row["totalRequest"] for row in body["projectStats"]]
-    assert shown == sorted(shown, reverse=True)
+    counts = [row["totalRequest"] for row in body["projectStats"]]
+    assert counts == sorted(counts, reverse=True)
+
+
+@given(st.lists(documents(), max_size=6))
+def test_csv_has_the_values_of_json(stored):
+    """Both formats have the same rows in the same order, whichever way they are encoded."""
+    report = build_report(stored, DEFAULT_QUERY, CSV)
+    text = CSV.encode_body(report, DEFAULT_QUERY, None).decode()
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    expected = encode(stored)["projectStats"]
+    for row, other in zip(rows, expected, strict=True):
+        values = {name: "" if other.get(name) is None else str(other[name]) for name in NAMES}
+        assert {name: text.removeprefix("'") for name, text in row.items()} == {
+            name: text.removeprefix("'") for name, text in values.items()
+        }
 
 
 @pytest.mark.parametrize("milliseconds", [0, 1, 10, 100, 120, 123, 999])
@@ -86,19 +109,49 @@ def test_same_as_the_plain_way(stored):
 @pytest.mark.parametrize(
     "names", [["createdAt", "updatedAt"], ["updatedAt", "createdAt"], ["updatedAt"], ["createdAt"]]
 )
-def test_milliseconds(milliseconds, others, names):
+@pytest.mark.parametrize("output", [JSON, CSV], ids=["json", "csv"])
+def test_milliseconds_have_three_digits(milliseconds, others, names, output):
     """Every number of milliseconds has three digits, in either date."""
     moments = [datetime(2024, 3, 14, 10, 15, 0, part * 1000) for part in (milliseconds, others)]
     document = {"_id": ObjectId(), "totalRequest": 1, **dict(zip(names, moments, strict=False))}
-    (row,) = build_report([document]).rows
-    for name, moment in zip(names, moments, strict=False):
-        assert json.loads(row)[name] == f"2024-03-14T10:15:00.{moment.microsecond // 1000:03}Z"
+    (row,) = build_report([document], DEFAULT_QUERY, output).encoded_rows
+    for _, moment in zip(names, moments, strict=False):
+        assert f"2024-03-14T10:15:00.{moment.microsecond // 1000:03}Z".encode() in row
 
 
-def test_every_batch():
-    """More documents than are held at a time are all there, mixed with odd ones."""
+def test_more_documents_than_a_batch():
+    """More documents than are processed at a time are all there, mixed with odd ones."""
     stored = [{"_id": number, "totalRequest": Decimal128(str(number))} for number in range(2500)]
     stored += [{"_id": ObjectId(), "totalRequest": number} for number in range(2500)]
-    report = build_report(stored)
-    assert len(report.rows) == 5000
+    report = build_report(stored, DEFAULT_QUERY, JSON)
+    assert len(report.encoded_rows) == 5000
     assert report.total == 2 * sum(range(2500))
+
+
+@pytest.mark.parametrize("output", [JSON, CSV], ids=["json", "csv"])
+@pytest.mark.parametrize(
+    "odd",
+    [{"name": "a\ud800"}, {"updatedAt": datetime(2024, 1, 1, 5, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))}],
+    ids=["surrogate", "aware"],
+)
+def test_rows_that_are_converted_on_a_second_attempt_are_counted_once(output, odd):
+    """One value that cannot be encoded as it is stored changes neither total, groups nor the number of rows."""
+    good = {"_id": ObjectId(), "name": "b", "plan": "pro", "totalRequest": 2, "updatedAt": datetime(2024, 1, 1)}
+    stored = [good, good | odd, good]
+    report = build_report(stored, UsageQuery(group_by=("plan",), filters={"plan": frozenset({"pro"})}), output)
+    assert (report.total, len(report.encoded_rows)) == (6, 3)
+    assert report.groups == [{"plan": "pro", "projects": 3, "totalRequests": 6, "share": 1.0}]
+    assert report.adjustments.count == ("name" in odd)
+
+
+@given(st.permutations([{"_id": "\udcfe", "name": "1"}, {"_id": "\udcff", "name": "2"}, {"_id": "x", "name": "3"}]))
+def test_order_does_not_depend_on_the_order_of_reading(stored):
+    """Ids that are returned alike still have one order."""
+    expected = build_report(sorted(stored, key=itemgetter("name")), DEFAULT_QUERY, JSON).encoded_rows
+    assert build_report(stored, DEFAULT_QUERY, JSON).encoded_rows == expected
+
+
+def test_total_that_is_rounded_to_a_whole_number_is_an_integer():
+    """It is written without a fraction."""
+    stored = [{"totalRequest": 2**53}, {"totalRequest": 0.5}]
+    assert type(build_report(stored, DEFAULT_QUERY, JSON).total) is int

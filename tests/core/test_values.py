@@ -1,7 +1,6 @@
-"""Values of other stores, which a BSON document cannot hold."""
+"""Conversion of values, including those of other stores, which BSON cannot hold."""
 
-import re
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
@@ -13,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_usage_stats._core import values
-from flask_usage_stats._core.report import build_report
 
 EAST = timezone(timedelta(hours=5, minutes=30))
+ID = ObjectId("507f1f77bcf86cd799439011")
 
 
 class Plan(StrEnum):
@@ -30,12 +29,12 @@ class Plan(StrEnum):
         (Decimal("sNaN"), None),
         (Decimal("1e400"), None),
         (2**64, 2**64),
-        (10**400, None),
-        (object(), None),
+        pytest.param(10**400, None, id="beyond-a-double"),
+        pytest.param(object(), None, id="object"),
     ],
 )
-def test_counts(value, count):
-    """Decimals and integers of any size count, up to what a double can hold."""
+def test_counts_are_numbers_that_a_double_can_approximate(value, count):
+    """Decimals and integers of any size are counts, up to what a double can hold."""
     assert values.to_count(value) == count
 
 
@@ -44,121 +43,138 @@ def test_counts(value, count):
     [
         (Plan.PRO, "pro"),
         (Decimal("1.50"), "1.50"),
-        (10**400, None),
-        (10**5000, None),
+        pytest.param(10**400, None, id="beyond-a-double"),
+        pytest.param(10**5000, None, id="beyond-what-python-formats"),
         ("\udcff", "\ufffd"),
         ("\ud83d\ude00", "\U0001f600"),
         ("a\ud800b", "a\ufffdb"),
         (date(2024, 1, 1), None),
-        (object(), None),
+        (datetime(2024, 1, 1, tzinfo=EAST), "2023-12-31T18:30:00.000Z"),
+        pytest.param(object(), None, id="object"),
     ],
-    ids=lambda value: repr(value)[:20] if not isinstance(value, int) else "int",
 )
-def test_text(value, text):
-    """Scalars are text, lone surrogates are U+FFFD, and what has no text is none."""
+def test_scalars_become_text(value, text):
+    """Scalars become text, lone surrogates U+FFFD; other types have no text."""
     assert values.to_text(value) == text
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "text"),
     [
-        (datetime(2024, 1, 1, 5, 30, tzinfo=EAST), datetime(2024, 1, 1)),
-        (datetime(1, 1, 1, tzinfo=EAST), "+000000-12-31T18:30:00.000Z"),
+        (datetime(2024, 1, 1, 5, 30, tzinfo=EAST), "2024-01-01T00:00:00.000Z"),
+        (datetime(2024, 1, 1, 0, 0, 0, 999999), "2024-01-01T00:00:00.999Z"),
+        (DatetimeMS(1), "1970-01-01T00:00:00.001Z"),
+        (datetime(1, 1, 1, tzinfo=EAST), None),
+        (DatetimeMS(253402300799999), "9999-12-31T23:59:59.999Z"),
+        (DatetimeMS(253402300800000), None),
+        (DatetimeMS(-62135596800000), "0001-01-01T00:00:00.000Z"),
+        (DatetimeMS(-62135596800001), None),
+        (DatetimeMS(2**63 - 1), None),
         (date(2024, 1, 1), None),
+        ("soon\ud800", "soon\ufffd"),
+        (Code("2024-01-01"), None),
     ],
+    ids=repr,
 )
-def test_dates(value, shown):
-    """Aware datetimes are converted to UTC, also beyond the years that datetime knows."""
-    assert values.to_date(value) == shown
+def test_dates_are_utc_within_the_years_1_to_9999(value, text):
+    """Dates become ISO 8601 in UTC with truncated milliseconds; outside the years 1 to 9999 they are null."""
+    assert values.to_date(value) == text
+
+
+def test_aware_datetimes_are_not_formatted():
+    """An aware datetime is an error rather than a wrong time."""
+    with pytest.raises(ValueError, match="must be converted first"):
+        values.format_datetime(datetime(2024, 1, 1, tzinfo=UTC))
+
+
+@given(st.datetimes(), st.integers(-14 * 60, 14 * 60))
+def test_dates_sort_by_the_instant_that_is_returned(moment, minutes):
+    """A date has the same sort key as stored and as returned, and text with an offset is converted to UTC."""
+    exact = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    milliseconds = (exact - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
+    text = exact.isoformat(timespec="milliseconds")
+    offset = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+    for date_ in (moment, exact, text, text + "Z", values.to_date(moment)):
+        assert values.date_sort_key(date_) == milliseconds
+    assert values.date_sort_key(text + offset) == milliseconds - minutes * 60_000
+
+
+@pytest.mark.parametrize("date_", ["soon", "", "2024-13-01", None, 5, date(2024, 1, 1)])
+def test_other_values_have_no_date_sort_key(date_):
+    """Text that is not an ISO 8601 date, and any other type, is sorted last."""
+    assert values.date_sort_key(date_) is None
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "converted"),
     [
-        (UUID(int=7), '{"$binary": {"base64": "AAAAAAAAAAAAAAAAAAAABw==", "subType": "04"}}'),
-        (10**30, 10**30),
-        (10**5000, None),
-        (object(), None),
+        (UUID(int=7), "00000000-0000-0000-0000-000000000007"),
+        (2**53 - 1, 2**53 - 1),
+        (2**53, "9007199254740992"),
+        (-(2**53) + 1, -(2**53) + 1),
+        (-(2**53), "-9007199254740992"),
+        pytest.param(10**30, str(10**30), id="beyond-64-bits"),
+        pytest.param(10**5000, None, id="beyond-what-python-formats"),
+        pytest.param(object(), None, id="object"),
         ("\ud800", "\ufffd"),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_ids(value, shown):
-    """An identity that has no Extended JSON is null, as nothing could be told by it."""
-    assert values.to_id(value) == shown
-
-
-@given(st.integers(-8_640_000_000_000_000, 8_640_000_000_000_000))
-def test_every_instant(milliseconds):
-    """Every instant of ECMA-262 is written in its form, and reads back as the same instant."""
-    moment = values.to_date(DatetimeMS(milliseconds))
-    text = values.format_datetime(moment) if isinstance(moment, datetime) else moment
-    year, month, day, hour, minute, second, milli = map(
-        int, re.fullmatch(r"(\d{4}|[+-]\d{6})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{3})Z", text).groups()
-    )
-    cycles, near = divmod(year, 400)
-    back = datetime(near + 400, month, day, hour, minute, second, milli * 1000) - datetime(1970, 1, 1)
-    assert back / timedelta(milliseconds=1) + (cycles - 1) * 146_097 * 86_400_000 == milliseconds
-
-
-@pytest.mark.parametrize(
-    ("milliseconds", "moment"),
-    [
-        (-62135596800000, datetime(1, 1, 1)),
-        (253402300799999, datetime(9999, 12, 31, 23, 59, 59, 999000)),
+        (True, "true"),
     ],
 )
-def test_last_instants(milliseconds, moment):
-    """The years 1 and 9999 are datetime's own."""
-    assert values.to_date(DatetimeMS(milliseconds)) == moment
+def test_ids_are_text_or_safe_integers(value, converted):
+    """Integers that a browser would round become text; an id without Extended JSON is null."""
+    assert values.to_id(value) == converted
 
 
-def test_ranks():
-    """The type of an identity comes before its text."""
-    assert values.id_sort_key(ObjectId("f" * 24)) < values.id_sort_key(False)
-
-
-def test_ids_without_extended_json():
-    """What Extended JSON cannot hold, of another store, is null and not a failure."""
+def test_ids_without_extended_json_are_null():
+    """What Extended JSON does not support is null, not a failure."""
     nested = []
     for _ in range(100_000):
         nested = [nested]
     assert values.to_id(nested) is None
     assert values.to_id(datetime(1, 1, 1, tzinfo=EAST)) is None
-    while nested:  # unnested by hand, for freeing it may go as deep
+    while nested:  # unnested step by step, because freeing it may recurse as deep
         nested = nested.pop()
 
 
+def test_ids_sort_by_type_then_value():
+    """The order is null, integers, text, ObjectIds, then other types by their text."""
+    integers = [-(2**80), -(2**64), -65536, -257, -256, -255, -1, 0, 1, 255, 256, 65535, 2**53, 2**80]
+    texts = ["", "10", "2", "\ud800", "\U0001f600"]
+    object_ids = [ObjectId("0" * 24), ID, ObjectId("f" * 24)]
+    ordered = [None, *integers, *sorted(texts), *object_ids, False, True]
+    keys = [values.id_sort_key(value) for value in ordered]
+    assert keys == sorted(set(keys))
+
+
+@given(st.integers(), st.integers())
+def test_integer_ids_sort_by_value(one, other):
+    """The bytes that sort integers are in the order of the integers."""
+    assert (values.id_sort_key(one) < values.id_sort_key(other)) == (one < other)
+
+
+def test_long_keys_are_truncated_and_stay_different():
+    """A long text keeps its beginning, and a hash keeps it apart from others with the same beginning."""
+    assert values.truncate_key("x" * 200) == "x" * 200
+    one, other = values.truncate_key("x" * 300), values.truncate_key("x" * 301)
+    assert one[:200] == other[:200] == "x" * 200
+    assert len(one) == len(other) == 264
+    assert one != other
+
+
 @pytest.mark.parametrize(
-    ("rows", "first"),
+    ("counts", "total"),
     [
-        ([{"_id": number} for number in range(6)] + [{"_id": 9, "name": {}}], [(9, [("name", "dict")])]),
-        ([{"_id": ObjectId("f" * 24), "name": {}}], [("f" * 24, [("name", "dict")])]),
-        ([{"_id": Code("x")}], []),
-        (
-            [{"_id": 1, "plan": 5}, {"_id": 2, "updatedAt": "\ud800"}],
-            [(1, [("plan", "int")]), (2, [("updatedAt", "str")])],
-        ),
+        ([], 0),
+        ([2**63, 2**63], 2**64),
+        ([0.1, 0.2], 0.3),  # the nearest double of the exact sum of the two doubles
+        ([2**53, 0.5], 2**53),
+        ([1e308, 1e308, 0.5], 2 * int(1e308)),
+        ([0.5, 0.5], 1),
+        ([1e300, 1, -1e300], 1),
     ],
 )
-def test_changes(rows, first):
-    """Only what was changed is noted, under the identity that is shown."""
-    assert build_report(rows).changes.first == first
-
-
-def test_whole_total():
-    """A total that is rounded to a whole number is written as one."""
-    assert type(build_report([{"totalRequest": 2**53}, {"totalRequest": 0.5}]).total) is int
-
-
-def test_ties_of_damaged_text():
-    """Identities that are shown alike still have one order, whatever the order of reading."""
-    rows = [{"_id": "\udcfe", "name": "1"}, {"_id": "\udcff", "name": "2"}]
-    assert build_report(rows).rows == build_report(reversed(rows)).rows
-
-
-def test_changes_are_bounded():
-    """However many projects are odd, five are named, also where their identity is shown as null."""
-    report = build_report([{"totalRequest": "x"}] * 1000 + [{"_id": ObjectId(), "totalRequest": "x"}])
-    assert report.changes.number == 1001
-    assert len(report.changes.first) == 5
+def test_sums_are_exact_and_rounded_once(counts, total):
+    """A whole sum is an integer, also if its terms were not; any other is the nearest double."""
+    result = values.exact_sum(counts)
+    assert result == pytest.approx(total, rel=1e-15)
+    assert type(result) is type(total)

@@ -9,49 +9,51 @@ from pathlib import Path
 PAGE = """\
 # Reliability
 
-What this package promises on a bad day, and what was done to it to see whether it keeps the promise.
-This page is written by the tests themselves: `tox run -e faults` repeats every one of them and writes it anew.
-Figures are from {python}, PyMongo {pymongo} and MongoDB 6.0.5, all on one machine, with tests running side by side.
+This page states what the package guarantees when the database, the network or the data fail, and lists the tests of these guarantees.
+`tox run -e faults` runs all of the tests and generates this page.
+The figures are from {python}, PyMongo {pymongo} and MongoDB 6.0.5, all on one machine, with tests running in parallel.
 
-## What is promised
+## Guarantees
 
-- An answer is whole, or it is the documented error: status 500 and `{{"success": false, "message": "Failed to fetch usage stats"}}`.
-  It is never some of the projects, and never a page of somebody else's.
-- It comes within the store's `timeout` plus one second.
-  Where the error is expected, most tests use a `timeout` of 1 second, so that they are quick; elsewhere the default of 5.
-- The first request after a fault is over is answered whole, but for the seconds that three servers take to elect one of them.
-- No thread, no connection and no operation on the server is left behind.
-- Each error is in the log once, with its cause.
+- Every response is either complete or the documented error: status 500 and `{{"success": false, "message": "Failed to fetch usage stats"}}`.
+  Partial results and other servers' error pages never reach the client.
+- The response is sent within the store's `timeout` plus one second.
+  To keep the tests short, most tests that expect the error use a `timeout` of 1 second; the others use the default of 5.
+- The first request after a fault succeeds, except during a replica-set election, which takes a few seconds.
+- No thread, connection or server operation is leaked.
+- Each error is logged once, with its cause.
 
-Each test below checks all of these after each thing that it breaks.
+Each test below verifies all of these guarantees after each fault that it injects.
 
-## What was done
+## Results
 
-{answers} answers were asked for under a fault; {errors} of them were the error, and all were as promised.
-"Answers" is how many were asked for while the fault lasted, "longest" the one that took the longest, and "limit" what it is held to.
+The tests sent {answers} requests during faults; {errors} of the responses were the error, and every response met the guarantees.
+"Expected" is the response during the fault and, after "then", when the fault is over; "the error" is the 500 response.
+"Responses" is the number of requests sent during the fault, "Longest" is the longest response time, and "Limit" is the time allowed for it.
 """
 
 LIMITS = """\
-## What cannot be seen
+## Limitations
 
-- A bit that flips inside a value, or in a name, on its way from the server is a valid answer with a wrong value: MongoDB's protocol has a checksum, but the driver does not check it.
-  TLS between the application and the database closes this hole, for it refuses every byte that was changed.
-- What a server stores wrongly, it answers wrongly.
-- The limit begins when the collection is in hand: a callable that connects, looks a name up in DNS (`mongodb+srv://`) or waits for a lock takes its own time.
-- The tests run on one machine, where a network is quick unless it is broken on purpose, and with MongoDB 6.0.5.
+- If a bit flips inside a value or a name on its way from the server, the result is a valid response with a wrong value: MongoDB's protocol has a checksum, but the driver does not verify it.
+  TLS between the application and the database prevents this, because it rejects modified bytes.
+- If the server has stored a wrong value, the response contains the wrong value.
+- The time limit begins when the store has the collection: a function that connects, resolves a DNS name (`mongodb+srv://`) or waits for a lock before returning the collection adds its own time.
+- The tests run on one machine, where the network is fast unless a test slows it down, and with MongoDB 6.0.5.
 
-## How to repeat it
+## Run the tests
 
 ```shell
 tox run -e faults
 ```
 
-`USAGE_STATS_FAULT_ROUNDS` says how often each test runs ({rounds} by default); `tox run -e faults-quick` runs each once and leaves this page alone.
+`USAGE_STATS_FAULT_ROUNDS` sets how often each test runs ({rounds} by default).
+`tox run -e faults-quick` runs each test once and does not update this page.
 """
 
 
 def tables(results):
-    """Write a table for each group: a line a test, over all of its cases and rounds."""
+    """Yield the lines of one table per group, with one row per test that covers all of its cases and rounds."""
     tests = {}
     for result in results:
         tests.setdefault((result["group"], result["test"]), []).append(result)
@@ -60,7 +62,7 @@ def tables(results):
         if name != group:
             group = name
             yield f"\n### {group}\n"
-            yield "| Injected | Promised | Answers | Longest | Limit | Test |"
+            yield "| Fault | Expected | Responses | Longest | Limit | Test |"
             yield "| --- | --- | ---: | ---: | ---: | --- |"
         count = sum(case["answers"] for case in cases)
         worst = max(cases, key=lambda case: case["longest"] - case["bound"])

@@ -1,14 +1,18 @@
-"""From rows to JSON bytes."""
+"""The JSON form."""
 
 import json
 import math
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_usage_stats._formats.json import encode
+from flask_usage_stats._core.output import Report
+from flask_usage_stats._core.query import DEFAULT_QUERY, UsageQuery
+from flask_usage_stats._core.rows import Adjustments, RowBatch
+from flask_usage_stats._formats.json import JSON, encode_json
 
 scalars = st.one_of(
     st.none(),
@@ -17,30 +21,70 @@ scalars = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(st.characters(exclude_categories=["Cs"])),
 )
+ID = ObjectId("507f1f77bcf86cd799439011")
+
+
+def encode_row(row, trailing_dates=0):
+    (encoded,) = JSON.encode_rows(RowBatch([0], [b""], [row], trailing_dates))
+    return encoded
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.lists(st.dictionaries(st.sampled_from("xyz"), scalars))))
-def test_same_as_json(body):
-    """What is written reads back as it was, with integers of every size."""
-    assert json.loads(encode(body)) == body
+def test_encoded_json_reads_back(body):
+    """What is encoded reads back as it was, with integers of every size."""
+    assert json.loads(encode_json(body)) == body
 
 
-@pytest.mark.parametrize("beside", [1, 2**70])
-def test_dates(beside):
-    """A date is ISO 8601 in UTC with milliseconds, cut and not rounded, also beside a large integer."""
-    body = {"at": datetime(2024, 3, 14, 10, 15, 0, 999999), "beside": beside}
-    assert encode(body) == b'{"at":"2024-03-14T10:15:00.999Z","beside":%d}' % beside
-
-
-def test_beside_a_large_integer():
-    """A large integer changes nothing in how its neighbours are written."""
-    assert encode({"x": "é", "y": 2**70}) == '{"x":"é","y":1180591620717411303424}'.encode()
+def test_large_integers_change_nothing_else():
+    """Other values next to an integer beyond 64 bits are encoded as always."""
+    assert encode_json({"x": "\u00e9", "y": 2**70}) == '{"x":"\u00e9","y":1180591620717411303424}'.encode()
     with pytest.raises(ValueError, match="JSON compliant"):
-        encode({"x": math.nan, "y": 2**70})
+        encode_json({"x": math.nan, "y": 2**70})
 
 
-@pytest.mark.parametrize("beside", [1, 2**70])
-def test_unknown(beside):
-    """A value that has no form in the contract is an error, never something made up."""
+@pytest.mark.parametrize("other", [1, 2**70])
+def test_other_types_are_errors(other):
+    """A value of another type is an error rather than something made up."""
     with pytest.raises(TypeError):
-        encode({"x": object(), "beside": beside})
+        encode_json({"x": object(), "other": other})
+
+
+@pytest.mark.parametrize("count", [1, 2**70])
+def test_dates_are_truncated_to_milliseconds(count):
+    """A date is ISO 8601 in UTC, also next to an integer beyond 64 bits."""
+    row = {"_id": ID, "totalRequest": count, "updatedAt": datetime(2024, 3, 14, 10, 15, 0, 999999)}
+    expected = f'{{"_id":"{ID}","totalRequest":{count},"updatedAt":"2024-03-14T10:15:00.999Z"}}'
+    assert encode_row(row, trailing_dates=1) == expected.encode()
+
+
+@pytest.mark.parametrize(
+    ("row", "trailing_dates"),
+    [
+        ({"name": "a\ud800"}, 0),
+        ({"name": "a\ud800", "totalRequest": 2**70}, 0),
+        ({"updatedAt": datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=1)))}, 1),
+        ({"totalRequest": 2**70, "updatedAt": datetime(2024, 1, 1, tzinfo=UTC)}, 1),
+    ],
+    ids=["surrogate", "surrogate-large", "aware", "aware-large"],
+)
+def test_values_that_must_be_converted_are_refused(row, trailing_dates):
+    """Invalid Unicode and aware datetimes are a ValueError, as the protocol says."""
+    with pytest.raises(ValueError, match=r"."):
+        encode_row(row, trailing_dates)
+
+
+@pytest.mark.parametrize(
+    ("query", "groups", "end"),
+    [
+        (DEFAULT_QUERY, None, "]}"),
+        (UsageQuery(limit=1), None, '],"nextCursor":"x"}'),
+        (UsageQuery(group_by=("plan",)), [], '],"groups":[]}'),
+        (UsageQuery(limit=1, group_by=("plan",)), [{"plan": None}], '],"groups":[{"plan":null}],"nextCursor":"x"}'),
+    ],
+)
+def test_body_gains_what_the_query_asks_for(query, groups, end):
+    """The first three fields are always there; groups and nextCursor follow them."""
+    report = Report(3, [b'{"a":1}', b'{"a":2}'], groups, None, Adjustments())
+    assert JSON.encode_body(report, query, "x").decode() == (
+        '{"success":true,"totalRequests":3,"projectStats":[{"a":1},{"a":2}' + end
+    )

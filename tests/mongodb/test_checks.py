@@ -246,7 +246,7 @@ class TestCommand:
     @pytest.fixture
     def run(self, app_factory):
         def run(store, *options):
-            return app_factory(store).test_cli_runner().invoke(args=["usage", "doctor", *options])
+            return app_factory(store).test_cli_runner().invoke(args=["usage", "check", *options])
 
         return run
 

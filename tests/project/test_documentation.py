@@ -1,4 +1,4 @@
-"""Every snippet of the documentation and the docstrings runs, and shows what is shown."""
+"""Every snippet in the documentation and the docstrings runs and produces the documented output."""
 
 import json
 import logging
@@ -29,23 +29,21 @@ from sybil.sybil import Sybil
 from werkzeug.serving import make_server
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
-from flask_usage_stats._core.cursors import write
-from flask_usage_stats._core.query import CursorPosition
+from flask_usage_stats._core.parameters import ParametersSchema, parse_parameters
 from flask_usage_stats.errors import InvalidParametersError
 from flask_usage_stats.jwt import jwt_identity
-from flask_usage_stats.schemas import ParametersSchema, parse_parameters
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 PACKAGE = ROOT / "src" / "flask_usage_stats"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-SAMPLED = [page for page in PAGES if page.stem == "http-api" or page.parent.name == "questions"]
+SAMPLED = [page for page in PAGES if page.stem == "http-api" or page.parent.name == "examples"]
 DAY = re.compile(r"usage-[0-9]{4}-[0-9]{2}-[0-9]{2}\.csv")
 KEY = "a key of at least thirty-two bytes, for HS256"
 
 
 def sessions(document):
-    """Find interactive sessions: each line is run, its output compared."""
+    """Yield the examples of interactive sessions: each statement is run and its output compared."""
     for region in CodeBlockParser("pycon", lambda _: None)(document):
         source = region.parsed
         for example in DocTestStringParser(DocTestEvaluator())(source, document.path):
@@ -54,15 +52,15 @@ def sessions(document):
 
 
 def check_json(example):
-    """Compare a JSON block with what the page's application answers to ada."""
+    """Compare a JSON block with the response of the page's application to the owner ada."""
     app = example.namespace["app"]
     assert json.dumps(ask(app, "ada").json) == json.dumps(json.loads(example.parsed))
 
 
 def exchange(example):
-    """Send an HTTP request that is shown, or compare the response that is shown with what came.
+    """Send a documented HTTP request, or compare a documented response with the actual one.
 
-    A file is named after the day of its making: any day may be shown.
+    A CSV file name contains the current date: any date is accepted.
     """
     head, _, body = example.parsed.partition("\n\n")
     first, *lines = head.strip().splitlines()
@@ -70,15 +68,15 @@ def exchange(example):
     if first.startswith("HTTP/"):
         response = example.namespace["response"]
         got = dict(response.headers)
-        for answer in (headers, got):
-            if "Content-Disposition" in answer:
-                answer["Content-Disposition"] = DAY.sub("usage-DAY.csv", answer["Content-Disposition"])
+        for each in (headers, got):
+            if "Content-Disposition" in each:
+                each["Content-Disposition"] = DAY.sub("usage-DAY.csv", each["Content-Disposition"])
         assert first == f"HTTP/1.1 {response.status}"
         assert headers.items() <= got.items()
         assert set(got) - set(headers) <= {"Content-Length", "Cache-Control", "Vary", "ETag"}
         if response.mimetype == "application/json":
             assert json.dumps(response.json) == json.dumps(json.loads(body))
-        else:  # CSV, with the line ends of a page; or nothing, with a 304
+        else:  # CSV with the line endings of a page, or the empty body of a 304
             assert response.text.replace("\r\n", "\n") == body
     else:
         method, path, _ = first.split()
@@ -87,23 +85,23 @@ def exchange(example):
 
 
 def in_terminal(example):
-    """Run commands of Flask's as in a terminal, where nothing stands behind them, and compare what they print."""
+    """Run `flask usage` commands and compare their output; without `| cat`, as in a terminal."""
     if not re.match(r"\$ flask [a-z-]*usage ", example.parsed):
         return
     runner, result = example.namespace["app"].test_cli_runner(), None
-    for command, shown in re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", example.parsed, re.MULTILINE):
+    for command, output in re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", example.parsed, re.MULTILINE):
         if command == "echo $?":
-            assert shown == f"{result.exit_code}\n"
+            assert output == f"{result.exit_code}\n"
             continue
         _, *arguments = shlex.split(command.removesuffix(" | cat"))
-        looked_at = None if command.endswith(" | cat") else "1"
-        result = runner.invoke(args=arguments, env={"FORCE_COLOR": looked_at, "NO_COLOR": "1", "COLUMNS": "80"})
+        force_color = None if command.endswith(" | cat") else "1"
+        result = runner.invoke(args=arguments, env={"FORCE_COLOR": force_color, "NO_COLOR": "1", "COLUMNS": "80"})
         printed = [line.rstrip() for line in click.unstyle(result.output).splitlines()]
-        assert "\n".join(printed) == shown.rstrip("\n"), "\n" + "\n".join(printed)
+        assert "\n".join(printed) == output.rstrip("\n"), "\n" + "\n".join(printed)
 
 
 def in_shell(example):
-    """Run a program as in a shell of the page's application."""
+    """Run a program as in the Flask shell of the page's application."""
     with example.namespace["app"].app_context():
         PythonEvaluator()(example)
 
@@ -143,7 +141,7 @@ def evaluate(sybil, path, names):
 
 @pytest.fixture
 def names(local_mongodb, monkeypatch):
-    """Give what a page may take for granted: a database, a store on it, and an application with the route."""
+    """Yield the names that a page can use without defining them: a database, a store and an application."""
     monkeypatch.setenv("JWT_SECRET_KEY", KEY)
     db = MongoClient("mongodb://localhost:27017").platform
     store = ProjectStore(db.projects)
@@ -159,14 +157,14 @@ def names(local_mongodb, monkeypatch):
         "jwt_identity": jwt_identity,
         "mount": lambda authenticate: host(store, authenticate).test_client(),
     }
-    logging.getLogger("flask_usage_stats").setLevel(logging.NOTSET)  # a page sets it
+    logging.getLogger("flask_usage_stats").setLevel(logging.NOTSET)  # a page sets the level
 
 
 @pytest.fixture
 def sample(names):
-    """Store the sample projects, and give what leads each token that is shown to its caller."""
+    """Insert the sample projects, and return the names that map each documented token to its owner."""
     rows = [dict(row) for row in SAMPLE_ROWS]
-    owner = ObjectId("507f191e810c19729de860ea")  # always the same: cursors hold a digest of it
+    owner = ObjectId("507f191e810c19729de860ea")  # fixed, because cursors contain a checksum of it
     for row in rows:
         names["db"].projects.insert_one(
             row | {"_id": ObjectId(row["_id"]), "owner": owner, "updatedAt": row["updatedAt"]}
@@ -185,7 +183,7 @@ def sample(names):
         return host(*callers.get(credential, (names["store"], jwt_identity))).test_client()
 
     def fill():
-        """Store the sample projects, and what a doctor has to say something about, as ada's."""
+        """Insert the sample projects for ada, and documents that `flask usage check` reports as problems."""
         names["db"].projects.insert_many([row | {"_id": ObjectId(row["_id"]), "owner": "ada"} for row in rows])
         names["db"].projects.insert_many(
             [
@@ -202,7 +200,7 @@ def sample(names):
 
 @contextmanager
 def served(app):
-    """Let a client of another library ask an application; gives the route's address."""
+    """Serve an application over HTTP and yield the URL of the route."""
     server = make_server("127.0.0.1", 0, app)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -216,7 +214,7 @@ def served(app):
 
 @pytest.fixture
 def saved_as_app(names, monkeypatch):
-    """Let a page import what its program, saved as ``app.py``, has."""
+    """Make the names of the page's program importable from ``app``, as if it were saved as ``app.py``."""
     saved = ModuleType("app")
     saved.db, saved.store = names["db"], names["store"]
     monkeypatch.setitem(sys.modules, "app", saved)
@@ -225,7 +223,7 @@ def saved_as_app(names, monkeypatch):
 @pytest.mark.usefixtures("saved_as_app")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs").with_suffix("")))
 def test_page(page, names, sample):
-    """A page's programs run in its order, with the output that it shows."""
+    """The programs of a page run in order and produce the documented output."""
     if page not in SAMPLED:
         names["db"].projects.delete_many({})
     with served(names["app"]) as address:
@@ -234,14 +232,14 @@ def test_page(page, names, sample):
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
 def test_docstrings(module, names):
-    """A docstring's examples run among the names of its module."""
+    """The examples in docstrings run with the names of their module."""
     parts = module.relative_to(PACKAGE.parent).with_suffix("").parts
     name = ".".join(part for part in parts if part != "__init__")
     evaluate(DOCSTRINGS, module, vars(import_module(name)) | names)
 
 
 def test_something_is_run():
-    """The pages' snippets are found at all."""
+    """The snippets of the pages are found."""
     counts = {page.stem: len(list(DOCUMENTS.parse(page).examples())) for page in PAGES}
     assert counts["quickstart"] >= 3
     assert counts["http-api"] >= 24
@@ -252,13 +250,14 @@ def test_something_is_run():
 
 
 def test_every_message():
-    """The API page has every message that a bad parameter can get."""
+    """The API page lists every error message for an invalid parameter."""
     page = (ROOT / "docs" / "http-api.md").read_text()
     table = page.partition("### 400")[2].partition("### 401")[0]
     bad = {name: ["", ""] for name in ParametersSchema().fields}
     for requests in (
         {name: [""] for name in bad},
-        {"minRequests": ["2"], "maxRequests": ["1"], "cursor": [write(CursorPosition(1, (0, 0), ""))]},
+        {"minRequests": ["2"], "maxRequests": ["1"], "cursor": ["x"]},
+        {"limit": ["1"], "cursor": ["x"]},
     ):
         with pytest.raises(InvalidParametersError) as caught:
             parse_parameters(requests, "ada")

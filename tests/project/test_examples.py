@@ -1,4 +1,4 @@
-"""The examples: each imported as it stands, served and asked."""
+"""Each example application runs unchanged and returns the expected response."""
 
 import sqlite3
 from importlib.util import module_from_spec, spec_from_file_location
@@ -16,7 +16,7 @@ ID = ObjectId("507f1f77bcf86cd799439011")
 
 @pytest.fixture
 def example(request, local_mongodb, monkeypatch, tmp_path):
-    """Import the example that the test is named after, in the environment that it asks for."""
+    """Import the example that the test is named after, with the environment variables that it needs."""
     monkeypatch.delenv("MONGODB_URI", raising=False)
     monkeypatch.setenv("MONGO_URI", "mongodb://localhost:27017/platform")
     monkeypatch.setenv("JWT_SECRET_KEY", KEY)
@@ -29,34 +29,34 @@ def example(request, local_mongodb, monkeypatch, tmp_path):
     return module
 
 
-def ask(app, subject):
+def get_usage(app, subject):
     with app.app_context():
         token = create_access_token(subject)
     return app.test_client().get("/api/usage", headers={"Authorization": f"Bearer {token}"}).json
 
 
 def test_every_example_is_tested():
-    """A new example has a test of its name here, or, the demo, a module of tests."""
+    """Every example has a test of the same name here; the demo has its own test module."""
     names = {path.stem for path in EXAMPLES.glob("*.py")} - {"demo"}
     assert {f"test_{name}" for name in names} <= set(globals())
 
 
 def test_minimal(example, database):
-    """A user who signs in sees the projects stored with the user's ObjectId."""
+    """A user who logs in gets the projects whose owner is the user's ObjectId."""
     database.users.insert_one({"_id": ID, "name": "ada", "password": generate_password_hash("secret")})
     database.projects.insert_many([{"_id": 1, "owner": ID, "totalRequest": 3}, {"_id": 2, "owner": "ada"}])
     client = example.create_app().test_client()
     assert client.post("/api/login", json={"name": "ada", "password": "wrong"}).status_code == 401
     token = client.post("/api/login", json={"name": "ada", "password": "secret"}).json["token"]
-    answer = client.get("/api/usage", headers={"Authorization": f"Bearer {token}"}).json
-    assert answer == {"success": True, "totalRequests": 3, "projectStats": [{"_id": 1, "totalRequest": 3}]}
+    body = client.get("/api/usage", headers={"Authorization": f"Bearer {token}"}).json
+    assert body == {"success": True, "totalRequests": 3, "projectStats": [{"_id": 1, "totalRequest": 3}]}
 
 
 def test_api_key(example, database):
-    """A key is accepted whole, and no part of it; the database holds no secret."""
+    """Only a complete key is accepted, and the database does not contain the secret."""
     database.projects.insert_one({"_id": 1, "owner": "ada"})
     client = example.create_app().test_client()
-    key = example.make_key(database, "ada")
+    key = example.create_key(database, "ada")
     key_id, secret = key.split(".")
     assert client.get("/api/usage", headers={"X-Api-Key": key}).json["projectStats"][0]["_id"] == 1
     for wrong in ("", "x", key_id, f"{key_id}.", f"{key_id}.{secret}x", f"x.{secret}", "."):
@@ -65,7 +65,7 @@ def test_api_key(example, database):
 
 
 def test_session_login(example, database):
-    """The session's user sees the projects until signing out."""
+    """The session's user gets the projects until logging out."""
     database.users.insert_one({"_id": ID, "name": "ada", "password": generate_password_hash("secret")})
     database.projects.insert_one({"_id": 1, "owner": ID})
     client = example.create_app().test_client()
@@ -78,7 +78,7 @@ def test_session_login(example, database):
 
 
 def test_existing_schema(example, database):
-    """Members of a team see its projects under the contract's names, and nobody else does."""
+    """Only members of a team get its projects, with the field names of the response."""
     database.teams.insert_one({"_id": "red", "members": ["ada", "bob"]})
     database.apps.insert_many(
         [
@@ -96,22 +96,22 @@ def test_existing_schema(example, database):
     )
     app = example.create_app()
     row = {"_id": 1, "name": "blog", "projectType": "node", "plan": "pro", "totalRequest": 9}
-    assert ask(app, "bob")["projectStats"] == [row]
-    assert ask(app, "eve")["projectStats"] == []
+    assert get_usage(app, "bob")["projectStats"] == [row]
+    assert get_usage(app, "eve")["projectStats"] == []
     app.test_cli_runner().invoke(args=["create-indexes"])
     assert "team_1" in database.apps.index_information()
 
 
 def test_app_factory(example, database):
-    """The collection is found through the application that serves the request."""
+    """The collection is looked up through the application that handles the request."""
     database.projects.insert_one({"_id": 1, "owner": "ada"})
     app = example.create_app()
-    assert ask(app, "ada")["projectStats"] == [{"_id": 1, "totalRequest": 0}]
+    assert get_usage(app, "ada")["projectStats"] == [{"_id": 1, "totalRequest": 0}]
     assert app.test_cli_runner().invoke(args=["create-indexes"]).output == "usage_stats_owner\n"
 
 
 def test_other_store(example, tmp_path):
-    """The answer is the same from a store on another database."""
+    """A store on another database returns the same kind of response."""
     app = example.create_app()
     with sqlite3.connect(tmp_path / "platform.sqlite") as connection:
         connection.executemany(
@@ -124,9 +124,9 @@ def test_other_store(example, tmp_path):
             ],
         )
     connection.close()
-    answer = ask(app, "ada")
-    assert answer["totalRequests"] == 7
-    assert [(row["_id"], row["name"], row["updatedAt"]) for row in answer["projectStats"]] == [
+    body = get_usage(app, "ada")
+    assert body["totalRequests"] == 7
+    assert [(row["_id"], row["name"], row["updatedAt"]) for row in body["projectStats"]] == [
         (2, "shop", None),
         (1, "blog", "2024-03-08T11:20:00.000Z"),
     ]

@@ -1,4 +1,4 @@
-"""The built wheel: what a user installs."""
+"""The built wheel contains what a user installs."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ def pip(*arguments):
 
 
 def test_wheel(tmp_path):
-    """The wheel holds the typed package and its licence, and is imported from where it is installed."""
+    """The wheel contains the typed package and its license, and can be imported after installation."""
     pip("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT))
     (wheel,) = tmp_path.glob("flask_usage_stats-*.whl")
     names = zipfile.ZipFile(wheel).namelist()

@@ -1,4 +1,4 @@
-"""The README: its programs run as they stand, its answers and tables are those of the package."""
+"""The programs in the README run unchanged, and its responses and tables match the package."""
 
 import inspect
 import json
@@ -22,7 +22,7 @@ def blocks(language):
 
 @pytest.mark.usefixtures("local_mongodb")
 def test_programs(monkeypatch, capsys):
-    """The program mounts the route, the shell lines give a token, and the answer is the one that is shown."""
+    """The program serves the route, the shell session prints a token, and the response is the documented one."""
     monkeypatch.setenv("JWT_SECRET_KEY", "a key of at least thirty-two bytes, for HS256")
     saved = ModuleType("app")
     names = vars(saved)
@@ -32,16 +32,16 @@ def test_programs(monkeypatch, capsys):
     with names["app"].app_context():
         exec(shell, {})
     token = capsys.readouterr().out.strip()
-    answer = names["app"].test_client().get("/api/usage", headers={"Authorization": f"Bearer {token}"}).json
-    *_, shown = map(json.loads, blocks("json"))
-    shown["projectStats"][0]["_id"] = answer["projectStats"][0]["_id"]
-    assert json.dumps(answer) == json.dumps(shown)
+    body = names["app"].test_client().get("/api/usage", headers={"Authorization": f"Bearer {token}"}).json
+    *_, documented = map(json.loads, blocks("json"))
+    documented["projectStats"][0]["_id"] = body["projectStats"][0]["_id"]
+    assert json.dumps(body) == json.dumps(documented)
     for other in others:
         exec(other, names)
 
 
-def test_answers(any_projects, ask):
-    """The sample's projects give the answers that the README opens with."""
+def test_responses(any_projects, ask):
+    """The sample projects produce the first responses in the README."""
     rows = [dict(row) for row in SAMPLE_ROWS]
     any_projects.insert_many([row | {"_id": ObjectId(row["_id"]), "owner": "ada"} for row in rows])
     everything, unused, _ = map(json.loads, blocks("json"))
@@ -52,7 +52,7 @@ def test_answers(any_projects, ask):
 
 @pytest.mark.parametrize("function", [create_usage_blueprint, ProjectStore])
 def test_arguments(function):
-    """The tables name every argument with its default."""
+    """The tables list every argument with its default."""
     for parameter in inspect.signature(function).parameters.values():
         default = "" if parameter.default is parameter.empty else f"`{parameter.default!r}`".replace("'", '"')
         assert " ".join(f"| `{parameter.name}` | {default} |".split()) in README

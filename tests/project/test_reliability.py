@@ -1,4 +1,4 @@
-"""The page on reliability is that of the fault tests."""
+"""The reliability page matches the fault tests."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_same_tests():
-    """The page names exactly the fault tests that there are, so that neither is changed without the other."""
+    """The page lists exactly the existing fault tests, so that neither changes without the other."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests/faults"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     collected = set(re.findall(r"^tests/faults/\w+\.py::(\w+)", listed, re.MULTILINE))

@@ -1,148 +1,120 @@
-"""A report for people at a terminal: a table by rich, or plain text in columns."""
+"""A report as a table, printed by rich."""
 
 import json
 import re
 import sys
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from unicodedata import combining, east_asian_width
+from typing import Any, Final, NamedTuple
 
-import click
+from rich import box
+from rich.console import Console, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
-from .._core import cursors as cursor
-from .._core.fields import COUNT, GROUP_SHARE, GROUP_SIZE, ID, STATUS, TOTAL
+from .._core.fields import (
+    COUNT,
+    CREATED_AT,
+    GROUP_SHARE,
+    GROUP_SIZE,
+    ID,
+    NAME,
+    PLAN,
+    PROJECT_TYPE,
+    STATUS,
+    TOTAL,
+    UPDATED_AT,
+)
 from .._core.groups import Group
+from .._core.output import Report
 from .._core.query import UsageQuery
-from .._core.report import Report
 from .._core.text import escape
 from .._core.values import Number
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-_TITLES: Final = {"name": "Project", "projectType": "Type", STATUS: "Status", "plan": "Plan"}
-_DAY: Final = re.compile(r"([+-]?[0-9]{4,6}-[0-9]{2}-[0-9]{2})T.*", re.DOTALL)
-_NOTHING: Final = "-"
-_LARGE: Final = 10**15  # from here on, digits would only fill the line
-_BAR: Final = 20  # characters
+_TITLES: Final = {NAME: "Project", PROJECT_TYPE: "Type", STATUS: "Status", PLAN: "Plan"}
+_DATE_AND_TIME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T.*", re.DOTALL)
+_EMPTY: Final = "-"
+_SCIENTIFIC_FROM: Final = 10**15  # more digits would only fill the line
+_BAR_WIDTH: Final = 20  # characters
+_UNLIMITED_WIDTH: Final = 10_000  # characters; a file or another program gets every cell complete
 
 
 class _Column(NamedTuple):
     title: str
-    cells: list[str]
+    cells: Sequence[RenderableType]
     is_number: bool = False
-    shares: list[float] | None = None
 
 
-def show(report: Report, question: UsageQuery) -> None:
-    """Print a report of rows in JSON; where there are groups, they stand in for the rows, as in CSV."""
-    columns = _projects(report, question) if report.groups is None else _groups(report.groups, question)
-    notes = [] if columns[0].cells or question.limit == 0 else ["No projects."]
-    notes.append(f"Total requests: {_number(report.total)}")
-    if report.end is not None and report.groups is None:
-        notes.append(f"More projects follow: --cursor {cursor.write(report.end)}")
-    console = _terminal()
-    if console is not None:
-        _rich(console, columns, notes)
-    else:
-        click.echo("\n".join(_plain(columns, notes)))
+def print_table(report: Report, query: UsageQuery, next_cursor: str | None) -> None:
+    """Print a report whose rows are encoded as JSON. Groups are printed instead of the rows, as in CSV."""
+    columns = _project_columns(report, query) if report.groups is None else _group_columns(report.groups, query)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_UNLIMITED_WIDTH)
+    if columns[0].cells:
+        console.print(_build_table(columns))
+        console.print()
+    elif query.limit != 0:
+        console.print("No projects.")
+    console.print(f"Total requests: {_format_number(report.total)}")
+    if next_cursor is not None and report.groups is None:
+        console.print(Text(f"More projects follow: --cursor {next_cursor}"), soft_wrap=True)
 
 
-def _projects(report: Report, question: UsageQuery) -> list[_Column]:
-    rows = [json.loads(row) for row in report.rows]
-    date, title = ("createdAt", "Created") if question.sort == "createdAt" else ("updatedAt", "Updated")
+def _build_table(columns: Sequence[_Column]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(column.title, justify="right" if column.is_number else "left", no_wrap=column.is_number)
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*cells)
+    return table
+
+
+def _project_columns(report: Report, query: UsageQuery) -> list[_Column]:
+    rows = [json.loads(row) for row in report.encoded_rows]
+    date, title = (CREATED_AT, "Created") if query.sort == CREATED_AT else (UPDATED_AT, "Updated")
     return [
-        _Column(_TITLES["name"], [_text(row.get("name") or row.get(ID)) for row in rows]),
-        *(_Column(_TITLES[name], [_text(row.get(name)) for row in rows]) for name in ("projectType", STATUS, "plan")),
-        _Column("Requests", [_number(row[COUNT]) for row in rows], is_number=True),
-        _Column(title, [_DAY.sub(r"\1", _text(row.get(date))) for row in rows]),
+        _Column(_TITLES[NAME], [_text(row.get(NAME) or row.get(ID)) for row in rows]),
+        *(_Column(_TITLES[name], [_text(row.get(name)) for row in rows]) for name in (PROJECT_TYPE, STATUS, PLAN)),
+        _Column("Requests", [_format_number(row[COUNT]) for row in rows], is_number=True),
+        _Column(title, [_text(_DATE_AND_TIME.sub(r"\1", row.get(date) or "")) for row in rows]),
     ]
 
 
-def _groups(groups: Sequence[Group], question: UsageQuery) -> list[_Column]:
-    def of(name: str, shown: Callable[[Any], str]) -> list[str]:
-        return [shown(group[name]) for group in groups]
+def _group_columns(groups: Sequence[Group], query: UsageQuery) -> list[_Column]:
+    def cells(name: str, render: Callable[[Any], RenderableType]) -> list[RenderableType]:
+        return [render(group[name]) for group in groups]
 
-    shares: list[Any] = [group[GROUP_SHARE] for group in groups]
     return [
-        *(_Column(_TITLES[name], of(name, _text)) for name in question.group_by),
-        _Column("Projects", of(GROUP_SIZE, _number), is_number=True),
-        _Column("Requests", of(TOTAL, _number), is_number=True),
-        _Column("Share", of(GROUP_SHARE, _percentage), is_number=True, shares=[share or 0.0 for share in shares]),
+        *(_Column(_TITLES[name], cells(name, _text)) for name in query.group_by),
+        _Column("Projects", cells(GROUP_SIZE, _format_number), is_number=True),
+        _Column("Requests", cells(TOTAL, _format_number), is_number=True),
+        _Column("Share", cells(GROUP_SHARE, _format_share), is_number=True),
+        _Column("", cells(GROUP_SHARE, _bar)),
     ]
 
 
-def _text(value: object) -> str:
-    """Show what a project's owner wrote so that it cannot command a terminal, nor what the terminal cannot show."""
-    text = _NOTHING if value in (None, "") else escape(str(value))
+def _text(value: object) -> Text:
+    """Render stored text: never as markup, without control characters, and in the terminal's encoding."""
+    text = _EMPTY if value in (None, "") else escape(str(value))
     encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    return Text(
+        text.encode(encoding, "backslashreplace").decode(encoding),
+        no_wrap=True,
+        overflow="ellipsis" if encoding.lower().startswith("utf") else "crop",
+    )
 
 
-def _number(number: Number) -> str:
-    if abs(number) >= _LARGE:
+def _format_number(number: Number) -> str:
+    if abs(number) >= _SCIENTIFIC_FROM:
         return f"{Decimal(number):.3e}"
     return f"{number:,}" if isinstance(number, int) else f"{number:,.2f}"
 
 
-def _percentage(share: float | None) -> str:
-    return _NOTHING if share is None else f"{share:.1%}"
+def _format_share(share: float | None) -> str:
+    return _EMPTY if share is None else f"{share:.1%}"
 
 
-def _plain(columns: Sequence[_Column], notes: Sequence[str]) -> list[str]:
-    lines = []
-    if columns[0].cells:
-        widths = [max(map(_width, [column.title, *column.cells])) for column in columns]
-        for cells in zip(*([column.title, *column.cells] for column in columns), strict=True):
-            padded = [
-                f"{' ' * (width - _width(cell))}{cell}" if column.is_number else f"{cell}{' ' * (width - _width(cell))}"
-                for column, cell, width in zip(columns, cells, widths, strict=True)
-            ]
-            lines.append("  ".join(padded).rstrip())
-        lines.append("")
-    return [*lines, *notes]
-
-
-def _width(text: str) -> int:
-    return sum(0 if combining(char) else 1 + (east_asian_width(char) in "WF") for char in text)
-
-
-def _terminal() -> "Console | None":
-    """Give a console where rich is installed and somebody looks."""
-    try:
-        from rich.console import Console  # noqa: PLC0415 # an extra, and slow to import for those who do not look
-    except ImportError:
-        return None
-    console = Console(highlight=False)
-    # Its lines and dots are no ASCII.
-    return console if console.is_terminal and console.encoding.startswith("utf") else None
-
-
-def _rich(console: "Console", columns: Sequence[_Column], notes: Sequence[str]) -> None:
-    from rich import box  # noqa: PLC0415 # as above
-    from rich.progress_bar import ProgressBar  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    if columns[0].cells:
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-        filled: list[list[Any]] = []
-        for column in columns:
-            table.add_column(column.title, justify="right" if column.is_number else "left", no_wrap=column.is_number)
-            # Text, for a string would be read as markup.
-            filled.append([Text(cell, no_wrap=True, overflow="ellipsis") for cell in column.cells])
-            if column.shares is not None:
-                table.add_column("")
-                filled.append(
-                    [
-                        ProgressBar(1, share, width=_BAR, complete_style="green", finished_style="green")
-                        for share in column.shares
-                    ]
-                )
-        for cells in zip(*filled, strict=True):
-            table.add_row(*cells)
-        console.print(table)
-        console.print()
-    for note in notes:
-        console.print(Text(note), soft_wrap=True)
+def _bar(share: float | None) -> ProgressBar:
+    return ProgressBar(1, share or 0.0, width=_BAR_WIDTH, complete_style="green", finished_style="green")

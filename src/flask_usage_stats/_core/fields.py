@@ -1,7 +1,7 @@
-"""The field names of the wire contract, once.
+"""The field names of the HTTP API, defined once.
 
-Projection, encoder, schemas and documentation are made from this table.
-The names and their order are those of the API page's sample, with ``createdAt`` from its list of selected fields.
+The projection, the encoders, the schemas and the documentation are derived from this table.
+The names and their order are those of the API page's sample, plus ``createdAt`` from its list of selected fields.
 """
 
 from enum import Enum
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 
 class Kind(Enum):
-    """What a field of a project holds, and so how a stored value is shown."""
+    """What a field contains, which decides how a stored value is converted."""
 
     ID = "id"
     TEXT = "text"
@@ -18,7 +18,7 @@ class Kind(Enum):
 
 
 class Field(NamedTuple):
-    """One field of a row: its wire name and its kind."""
+    """One field of a row: its name in the response and its kind."""
 
     name: str
     kind: Kind
@@ -26,35 +26,44 @@ class Field(NamedTuple):
 
 ID: Final = "_id"
 NAME: Final = "name"
+PROJECT_TYPE: Final = "projectType"
 STATUS: Final = "status"
+PLAN: Final = "plan"
 COUNT: Final = "totalRequest"
+CREATED_AT: Final = "createdAt"
+UPDATED_AT: Final = "updatedAt"
 
-#: Every field of a row, in the order in which it is written.
+#: Every field of a row, in the order of the response.
 FIELDS: Final = (
     Field(ID, Kind.ID),
     Field(NAME, Kind.TEXT),
-    Field("projectType", Kind.TEXT),
+    Field(PROJECT_TYPE, Kind.TEXT),
     Field(STATUS, Kind.TEXT),
-    Field("plan", Kind.TEXT),
+    Field(PLAN, Kind.TEXT),
     Field(COUNT, Kind.COUNT),
-    Field("createdAt", Kind.DATE),
-    Field("updatedAt", Kind.DATE),
+    Field(CREATED_AT, Kind.DATE),
+    Field(UPDATED_AT, Kind.DATE),
 )
 
-#: Stored beside the fields of a row, matched against the caller's identity, never shown.
+#: The fields by which rows can be filtered and grouped.
+GROUP_FIELDS: Final = (PLAN, PROJECT_TYPE, STATUS)
+#: The fields by which rows can be sorted, the default first.
+SORT_FIELDS: Final = (COUNT, NAME, CREATED_AT, UPDATED_AT)
+
+#: Stored with each project and matched against the owner id, never returned.
 OWNER: Final = "owner"
 
-#: The body of an answer, in the order in which it is written; the last two only where they are asked for.
+#: The body of a response, in this order; the last two only if the request asks for them.
 SUCCESS: Final = "success"
 TOTAL: Final = "totalRequests"
 PROJECTS: Final = "projectStats"
 GROUPS: Final = "groups"
 NEXT_CURSOR: Final = "nextCursor"
 
-#: A group, behind the fields that it is made by.
+#: The fields of a group, after those that it is grouped by; its total is named as in the body.
 GROUP_SIZE: Final = "projects"
 GROUP_SHARE: Final = "share"
 
-#: The body of an error, after ``success``; the last only for bad parameters.
+#: The body of an error, after ``success``; the last only for invalid parameters.
 MESSAGE: Final = "message"
 ERRORS: Final = "errors"

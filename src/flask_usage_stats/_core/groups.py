@@ -1,4 +1,4 @@
-"""Rows added up by their plan, type or status. Pure."""
+"""Totals of rows grouped by their plan, type or status."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -6,56 +6,56 @@ from fractions import Fraction
 from typing import Final, TypeAlias
 
 from .fields import GROUP_SHARE, GROUP_SIZE, TOTAL
-from .rows import Rows
+from .rows import RowBatch
 from .values import Number, exact_sum
 
-#: One group as it is shown, the fields that it is made by first.
+#: One group of the response, the fields that it is grouped by first.
 Group: TypeAlias = dict[str, str | Number | None]
 
-_DECIMALS: Final = 4
+_SHARE_DECIMALS: Final = 4
 
 
-class Groups:
-    """Adds up rows that agree in some fields, case ignored; missing and null agree.
+class GroupTotals:
+    """Adds up rows with equal values, ignoring case; missing and null are equal.
 
-    :param names: the fields, in the order in which a group shows them.
+    :param names: the fields to group by, in the order of the response.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
         self._counts: defaultdict[tuple[str | None, ...], list[Number]] = defaultdict(list)
 
-    def add(self, rows: Rows) -> None:
-        """Take some rows."""
+    def add(self, batch: RowBatch) -> None:
+        """Add rows to their groups."""
         names, counts = self._names, self._counts
-        for count, row in zip(rows.counts, rows.rows, strict=True):
+        for count, row in zip(batch.counts, batch.rows, strict=True):
             counts[tuple([row.get(name) for name in names])].append(count)
 
-    def ranked(self, total: Number) -> list[Group]:
-        """Show the groups, the highest total first; ties by their values, null last.
+    def summarize(self, total: Number) -> list[Group]:
+        """Return the groups, the highest total first; ties by their values, null last.
 
         .. code-block:: python
 
             [{"plan": "pro", "projects": 2, "totalRequests": 38320, "share": 0.2971}]
 
-        :param total: the sum of all rows' counts, of which each group has its share.
+        :param total: the sum of all rows' counts, of which each group's share is computed.
         """
         merged: defaultdict[tuple[str | None, ...], list[Number]] = defaultdict(list)
-        for texts, counts in self._counts.items():
-            merged[tuple(None if text is None else text.casefold() for text in texts)] += counts
-        sums = [(texts, len(counts), exact_sum(counts)) for texts, counts in merged.items()]
-        sums.sort(key=lambda group: [(text is None, text or "") for text in group[0]])
+        for values, counts in self._counts.items():
+            merged[tuple(None if value is None else value.casefold() for value in values)] += counts
+        sums = [(values, len(counts), exact_sum(counts)) for values, counts in merged.items()]
+        sums.sort(key=lambda group: [(value is None, value or "") for value in group[0]])
         sums.sort(key=lambda group: group[2], reverse=True)
         return [
             {
-                **dict(zip(self._names, texts, strict=True)),
-                GROUP_SIZE: projects,
+                **dict(zip(self._names, values, strict=True)),
+                GROUP_SIZE: size,
                 TOTAL: requests,
                 GROUP_SHARE: _share(requests, total),
             }
-            for texts, projects, requests in sums
+            for values, size, requests in sums
         ]
 
 
 def _share(part: Number, total: Number) -> float | None:
-    return float(round(Fraction(part) / Fraction(total), _DECIMALS)) if total > 0 else None
+    return float(round(Fraction(part) / Fraction(total), _SHARE_DECIMALS)) if total > 0 else None

@@ -1,111 +1,96 @@
-"""Which rows an answer holds, and in which order. Pure."""
+"""Filtering, sorting and pagination of rows."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from operator import itemgetter
+from typing import Any, TypeAlias
 
-from . import values
-from .fields import COUNT
+from .fields import COUNT, NAME
 from .query import CursorPosition, UsageQuery
 from .rows import Row
-from .values import Number
+from .values import Number, date_sort_key, to_text, truncate_key
 
-#: A row's place in the order that was asked for; ``None`` comes last in both directions.
-Key: TypeAlias = Any
-
-_MICROSECOND: Final = timedelta(microseconds=1)
+#: What a row is sorted by: a count, a casefolded name or milliseconds; ``None`` sorts last in both directions.
+SortKey: TypeAlias = Any
 
 
-def filter_of(question: UsageQuery) -> Callable[[Number, Row], bool] | None:
-    """Make the function that tells whether a row is kept; ``None`` where every row is."""
-    wanted: list[tuple[str, frozenset[str], dict[str | None, bool]]] = [
-        (name, texts, {None: False}) for name, texts in question.filters.items()
+def build_predicate(query: UsageQuery) -> Callable[[Number, Row], bool] | None:
+    """Build the row filter, or return None if the query has no filters."""
+    minimum, maximum = query.min_requests, query.max_requests
+    # Rows share few distinct values, so each is compared once and the result is cached.
+    criteria: list[tuple[str, frozenset[str], dict[str | None, bool]]] = [
+        (name, values, {None: False}) for name, values in query.filters.items()
     ]
-    low, high = question.minimum, question.maximum
-    if not wanted and low is None and high is None:
+    if not criteria and minimum is None and maximum is None:
         return None
 
-    def passes(count: Number, row: Row) -> bool:
-        if (low is not None and count < low) or (high is not None and count > high):
+    def predicate(count: Number, row: Row) -> bool:
+        if (minimum is not None and count < minimum) or (maximum is not None and count > maximum):
             return False
-        for name, texts, known in wanted:  # few different texts stand in many rows
-            text: Any = row.get(name)
-            if text not in known:
-                known[text] = text.casefold() in texts
-            if not known[text]:
+        for name, values, matches in criteria:
+            value = row.get(name)
+            if value not in matches:
+                matches[value] = (to_text(value) or "").casefold() in values
+            if not matches[value]:
                 return False
         return True
 
-    return passes
+    return predicate
 
 
-def key_of(question: UsageQuery) -> Callable[[Row], Key] | None:
-    """Make the function that gives a row's sort key; ``None`` where rows are sorted by their counts."""
-    sort = question.sort
-    if sort == COUNT:
-        return None
-    if sort == "name":
-        return lambda row: None if row.get(sort) is None else row[sort].casefold()
-    return lambda row: values.date_sort_key(row.get(sort))
+def sort_key_for(query: UsageQuery) -> Callable[[Row], SortKey]:
+    """Return the function that computes a row's sort key."""
+    name = query.sort
+    if name == COUNT:
+        return itemgetter(COUNT)
+    if name == NAME:
+        return lambda row: None if row.get(name) is None else row[name].casefold()
+    return lambda row: date_sort_key(row.get(name))
 
 
-def order(keys: Sequence[Key], identities: Sequence[Any], *, descending: bool) -> list[int]:
-    """Sort rows, given by their index: those without a key last, ties by identity, ascending, in both directions."""
+def sorted_indexes(keys: Sequence[SortKey], id_keys: Sequence[bytes], *, descending: bool) -> list[int]:
+    """Return the indexes of rows in order: rows without a key last, ties by ``_id``, ascending in both directions."""
     # Two stable sorts by plain values are several times faster than one by pairs.
-    by_identity = sorted(range(len(identities)), key=identities.__getitem__)
-    having = [index for index in by_identity if keys[index] is not None]
-    having.sort(key=keys.__getitem__, reverse=descending)
-    if len(having) == len(by_identity):
-        return having
-    return having + [index for index in by_identity if keys[index] is None]
+    by_id = sorted(range(len(id_keys)), key=id_keys.__getitem__)
+    with_key = [index for index in by_id if keys[index] is not None]
+    with_key.sort(key=keys.__getitem__, reverse=descending)
+    if len(with_key) == len(by_id):
+        return with_key
+    return with_key + [index for index in by_id if keys[index] is None]
 
 
-def page(
-    order: list[int], keys: Sequence[Key], identities: Sequence[Any], question: UsageQuery, digest: str
+def paginate(
+    order: list[int], keys: Sequence[SortKey], id_keys: Sequence[bytes], query: UsageQuery
 ) -> tuple[list[int], CursorPosition | None]:
-    """Cut out the page that was asked for, of rows in order.
-
-    :returns: the page, and its end where more rows follow; no end behind an empty page, so that every walk ends.
-    """
-    if question.limit is None:
+    """Return the requested page of the sorted rows, and its last position if more rows follow."""
+    if query.limit is None:
         return order, None
     start = 0
-    if question.after is not None:
-        places = [(_plain(keys[index]), _id_key(identities[index])) for index in order]
-        start = _start(places, question.after, descending=question.descending)
-    end = start + question.limit
-    if not question.limit or end >= len(order):
+    if query.cursor is not None:
+        positions = [CursorPosition(_cursor_key(keys[index]), id_keys[index]) for index in order]
+        start = _page_start(positions, query.cursor, descending=query.descending)
+    end = start + query.limit
+    if not query.limit or end >= len(order):  # an empty page ends the pagination, since the next would be the same
         return order[start:end], None
     last = order[end - 1]
-    return order[start:end], CursorPosition(_plain(keys[last]), _id_key(identities[last]), digest)
+    return order[start:end], CursorPosition(_cursor_key(keys[last]), id_keys[last])
 
 
-def _plain(key: Key) -> Key:
-    """Make a key that a cursor can hold, and that fits into a URL."""
-    if isinstance(key, timedelta):
-        return key // _MICROSECOND
-    return values.truncate_key(key) if isinstance(key, str) else key
+def _cursor_key(key: SortKey) -> SortKey:
+    return truncate_key(key) if isinstance(key, str) else key
 
 
-def _id_key(identity: bytes | values.IdKey) -> values.IdKey:
-    return values.object_id_key(identity) if isinstance(identity, bytes) else identity
-
-
-def _start(places: Sequence[tuple[Key, values.IdKey]], after: CursorPosition, *, descending: bool) -> int:
-    """Find where the next page begins: behind the last row, or, where that has moved, behind its old place."""
+def _page_start(positions: Sequence[CursorPosition], cursor: CursorPosition, *, descending: bool) -> int:
+    """Find the start of the next page: after the cursor's row or, if that row has moved, after its former position."""
     try:
-        return places.index((after.key, after.identity)) + 1
+        return positions.index(cursor) + 1
     except ValueError:
-        behind = _behind(after, descending=descending)
-        return next((place for place, found in enumerate(places) if behind(*found)), len(places))
+        following = (index for index, row in enumerate(positions) if _is_after(row, cursor, descending=descending))
+        return next(following, len(positions))
 
 
-def _behind(position: CursorPosition, *, descending: bool) -> Callable[[Key, values.IdKey], bool]:
-    def behind(key: Key, identity: values.IdKey) -> bool:
-        if key is None or position.key is None:
-            return key is None and (position.key is not None or identity > position.identity)
-        if key != position.key:
-            return bool(key < position.key) == descending
-        return identity > position.identity
-
-    return behind
+def _is_after(row: CursorPosition, cursor: CursorPosition, *, descending: bool) -> bool:
+    if row.sort_key == cursor.sort_key:
+        return row.id_key > cursor.id_key
+    if row.sort_key is None or cursor.sort_key is None:
+        return row.sort_key is None
+    return bool(row.sort_key < cursor.sort_key) == descending  # type: ignore[operator]  # one query's keys have one type

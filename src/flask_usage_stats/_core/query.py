@@ -1,38 +1,37 @@
-"""What a request asks for, checked: plain values that every later stage reads."""
+"""The validated query of a request, as plain values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from .fields import COUNT
-from .values import IdKey
 
 
 @dataclass(frozen=True, slots=True)
 class CursorPosition:
-    """Where a page ended: the sort key of its last row, and that row's identity."""
+    """The last row of a page: its sort key and the sort key of its ``_id``."""
 
-    #: A number, casefolded text or microseconds since 1970; ``None`` where the row has none.
-    key: float | str | None
-    identity: IdKey
-    #: Of the owner and the question, so that a cursor serves only the walk that it came from;
-    #: of a position that was read, the seal of its cursor.
-    digest: str
+    #: A count, a casefolded name or milliseconds since 1970; ``None`` if the row has no such value.
+    sort_key: float | str | None
+    id_key: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class UsageQuery:
-    """The parameters of one request; without any it is the plain one."""
+    """The parameters of one request; :data:`DEFAULT_QUERY` is a request without any."""
 
-    #: Field names to the casefolded texts of which a row's must be one.
+    #: Field names to casefolded texts; a row's value must be one of them.
     filters: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    minimum: int | None = None
-    maximum: int | None = None
+    min_requests: int | None = None
+    max_requests: int | None = None
     sort: str = COUNT
     descending: bool = True
     limit: int | None = None
-    after: CursorPosition | None = None
+    #: The position after which the page starts.
+    cursor: CursorPosition | None = None
     group_by: tuple[str, ...] = ()
+    #: The name of the format, if the request names one.
+    format: str | None = None
 
 
 DEFAULT_QUERY: Final = UsageQuery()

@@ -1,161 +1,99 @@
-"""From documents to the rows that show them. Pure: no Flask, no PyMongo."""
+"""Conversion of documents to rows."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import lru_cache
-from operator import attrgetter
-from types import NoneType
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from bson import Code, Int64, ObjectId
+from bson import Code
 
 from . import values
 from .fields import COUNT, FIELDS, ID, Kind
-from .values import IdKey, Number
+from .values import Number
 
-#: One project: wire names in the contract's order; dates are naive UTC datetimes or text.
+#: One project: field names in the order of the response, to values that every format can encode.
 Row: TypeAlias = Mapping[str, Any]
 
-_PROJECTS_NAMED: Final = 5
+_MAX_EXAMPLES: Final = 5
 
 
 @dataclass(slots=True)
 class Adjustments:
-    """What did not fit the contract and was shown as something else, never with its value."""
+    """Stored values that had to be converted to fit the API. Records field names and types, never the values."""
 
-    #: How many stored values were changed.
-    number: int = 0
-    #: The first projects concerned: the identity as it is shown, and each field with the type that it held.
-    first: list[tuple[object, list[tuple[str, str]]]] = field(default_factory=list)
+    #: The number of converted values.
+    count: int = 0
+    #: The first projects concerned: the returned ``_id`` and, for each field, its name and stored type.
+    examples: list[tuple[object, list[tuple[str, str]]]] = field(default_factory=list)
 
-    def add(self, project: object, found: list[tuple[str, str]]) -> None:
-        """Count the changed values of one project, and remember where they stand for the first few projects."""
-        self.number += len(found)
-        if len(self.first) < _PROJECTS_NAMED:
-            self.first.append((project, found))
+    def add(self, project: object, fields: list[tuple[str, str]]) -> None:
+        """Count the converted values of one project and keep the first few projects as examples."""
+        self.count += len(fields)
+        if len(self.examples) < _MAX_EXAMPLES:
+            self.examples.append((project, fields))
 
 
-class Rows(NamedTuple):
-    """Some rows, with what ranks them beside them."""
+class RowBatch(NamedTuple):
+    """Rows, and the values by which they are ranked."""
 
     counts: list[Number]
-    #: The bytes of ObjectIds; of others the keys that sort them.
-    identities: Sequence[bytes | IdKey]
+    #: The sort keys of each row's ``_id``.
+    id_keys: list[bytes]
     rows: Sequence[Row]
-    #: How many datetimes each row ends with, where its values are shown as they are stored.
-    dates: int | None
+    #: How many naive UTC datetimes each row ends with. They are not formatted yet; other dates are text.
+    trailing_dates: int
 
-    def where(self, passes: Callable[[Number, Row], bool]) -> "Rows":
-        """Keep the rows that pass."""
-        kept = [index for index, row in enumerate(self.rows) if passes(self.counts[index], row)]
-        return Rows(
-            [self.counts[index] for index in kept],
-            [self.identities[index] for index in kept],
-            [self.rows[index] for index in kept],
-            self.dates,
+    def filter(self, predicate: Callable[[Number, Row], bool]) -> "RowBatch":
+        """Return the rows for which the predicate holds."""
+        selected = [index for index, row in enumerate(self.rows) if predicate(self.counts[index], row)]
+        return RowBatch(
+            [self.counts[index] for index in selected],
+            [self.id_keys[index] for index in selected],
+            [self.rows[index] for index in selected],
+            self.trailing_dates,
         )
 
 
-def shown(documents: Iterable[Row], changes: Adjustments) -> Iterator[Rows]:
-    """Show documents, those of one shape together, so that what a shape needs is found out once.
-
-    Nearly all documents of most collections are shown as they are stored; they are not copied.
-    """
-    for shape, alike in _by_shape(documents).items():
-        form = _form(shape)
-        yield converted(alike, changes) if form is None else _as_stored(alike, form)
-
-
-def converted(documents: Iterable[Row], changes: Adjustments) -> Rows:
-    """Show documents value by value, and note what had to be changed."""
-    counts, identities, rows = [], [], []
+def convert_each(documents: Iterable[Row], adjustments: Adjustments) -> RowBatch:
+    """Convert documents value by value and record what had to be adjusted."""
+    counts, id_keys, rows = [], [], []
     for document in documents:
-        count, row = _row(document, changes)
-        counts.append(count)
-        identities.append(values.id_sort_key(document.get(ID)))
+        row = _convert_document(document, adjustments)
+        counts.append(row[COUNT])
+        id_keys.append(values.id_sort_key(document.get(ID)))
         rows.append(row)
-    return Rows(counts, identities, rows, None)
+    return RowBatch(counts, id_keys, rows, trailing_dates=0)
 
 
-def _by_shape(documents: Iterable[Row]) -> Mapping[tuple[Any, ...], list[Row]]:
-    """Put documents with the same names and types together."""
-    alike: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    last: list[Any] = []
-    for document in documents:
-        shape = [*document, *map(type, document.values())]
-        if shape != last or not alike:  # most are like the one before, and a list needs no hash
-            last, add = shape, alike[*shape].append
-        add(document)
-    return alike
-
-
-class _Form(NamedTuple):
-    """How documents of a shape become rows without a look at their values."""
-
-    names: list[str]
-    in_order: bool
-    dates: int
-    identity: Callable[[Any], bytes | IdKey]
-
-
-_AS_STORED: Final[Mapping[Kind, set[type]]] = {
-    Kind.ID: {ObjectId, str, int, Int64},
-    Kind.TEXT: {str, NoneType},
-    Kind.COUNT: {int, Int64},
-    Kind.DATE: {datetime},
-}
-
-
-@lru_cache
-def _form(shape: tuple[Any, ...]) -> _Form | None:
-    """Find the form of a shape; ``None`` where a value of such a type has to be looked at."""
-    middle = len(shape) // 2
-    types = dict(zip(shape[:middle], shape[middle:], strict=True))
-    present = [(name, kind) for name, kind in FIELDS if name in types]
-    if not {ID, COUNT} <= types.keys() or any(types[name] not in _AS_STORED[kind] for name, kind in present):
-        return None
-    names = [name for name, _ in present]
-    identity = attrgetter("binary") if types[ID] is ObjectId else values.id_sort_key
-    return _Form(names, names == list(types), sum(kind is Kind.DATE for _, kind in present), identity)
-
-
-def _as_stored(documents: list[Row], form: _Form) -> Rows:
-    if not form.in_order:
-        documents = [{name: document[name] for name in form.names} for document in documents]
-    counts = [document[COUNT] for document in documents]
-    return Rows(counts, [form.identity(document[ID]) for document in documents], documents, form.dates)
-
-
-_SHOWN: Final[Mapping[Kind, Callable[[object], str | Number | datetime | None]]] = {
+_CONVERTERS: Final[Mapping[Kind, Callable[[object], str | Number | None]]] = {
     Kind.ID: values.to_id,
     Kind.TEXT: values.to_text,
-    Kind.COUNT: values.to_count,
+    Kind.COUNT: lambda value: values.to_count(value) or 0,
     Kind.DATE: values.to_date,
 }
 
 
-def _row(document: Row, changes: Adjustments) -> tuple[Number, Row]:
-    row: dict[str, object] = {}
-    count: Number = 0
-    changed = []
+def _convert_document(document: Row, adjustments: Adjustments) -> Row:
+    row: dict[str, Any] = {}
+    adjusted = []
     for name, kind in FIELDS:
         if name in document:
             value = document[name]
-            row[name] = shown = _SHOWN[kind](value)
-            if not _fits(value, shown, kind):
-                changed.append((name, type(value).__name__))
-        if kind is Kind.COUNT:
-            row[name] = count = values.to_count(document.get(name)) or 0
-    if changed:
-        changes.add(row.get(ID), changed)
-    return count, row
+            row[name] = _CONVERTERS[kind](value)
+            if _is_adjusted(value, row[name], kind):
+                adjusted.append((name, type(value).__name__))
+        elif kind is Kind.COUNT:
+            row[name] = 0
+    if adjusted:
+        adjustments.add(row.get(ID), adjusted)
+    return row
 
 
-def _fits(value: object, shown: object, kind: Kind) -> bool:
+def _is_adjusted(value: object, converted: object, kind: Kind) -> bool:
+    """Return whether a conversion lost something, rather than only writing the same value in the API's form."""
     if value is None:
-        return True
-    if kind is Kind.TEXT or (isinstance(shown, str) and isinstance(value, str) and not isinstance(value, Code)):
-        return shown == value
-    return shown is not None
+        return False
+    if kind is Kind.COUNT:
+        return values.to_count(value) is None
+    if kind is Kind.TEXT or (isinstance(converted, str) and isinstance(value, str) and not isinstance(value, Code)):
+        return converted != value
+    return converted is None

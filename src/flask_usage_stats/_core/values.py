@@ -1,14 +1,13 @@
-"""From a stored value to the value that is shown.
+"""Conversion of stored values to the values of a response.
 
-Every BSON type has an answer here, and so has what a store of another database may hold.
-A converter returns ``None`` for what has no place in its field.
+Every BSON type is covered, and so are the types that a store on another database may return.
+A converter returns ``None`` for a value that its field cannot represent.
 """
 
 import hashlib
 import math
-import re
 from collections.abc import Collection
-from datetime import MAXYEAR, MINYEAR, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, TypeAlias
@@ -21,29 +20,31 @@ from bson.json_util import CANONICAL_JSON_OPTIONS, dumps
 
 Number: TypeAlias = int | float
 
-#: Sorts identities of every type: the rank of the type, then the value.
-IdKey: TypeAlias = tuple[int, str | int | bytes]
+#: What the sort key of an ObjectId begins with, before its bytes.
+OBJECT_ID_RANK: Final = b"\3"
 
-_LONGEST_KEY: Final = 200  # characters
-_LARGEST_ID: Final = 1024  # bits, far from where Python refuses to write an integer
-_EXPANDED: Final = re.compile(r"([+-][0-9]{6})(-.*)", re.ASCII)
-_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # naive UTC, as the driver reads it
+_MAX_SAFE_INTEGER: Final = 2**53 - 1  # ECMA-262, Number.MAX_SAFE_INTEGER: browsers round larger ones
+_MAX_ID_BITS: Final = 1024  # far below the size that Python refuses to format
+_MAX_KEY_LENGTH: Final = 200  # characters
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # naive UTC, as PyMongo returns dates
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_400_YEARS: Final = 146_097 * 86_400_000  # milliseconds
-# ECMA-262, "Time Values and Time Range": a hundred million days on either side of the epoch.
-_LAST_MILLISECOND: Final = 8_640_000_000_000_000
 _EXTENDED_JSON: Final = CANONICAL_JSON_OPTIONS.with_options(uuid_representation=UuidRepresentation.STANDARD)
 
 
 def fits_int64(number: int) -> bool:
-    """Tell whether BSON has a type for an integer."""
+    """Return whether BSON can store an integer."""
     return -(2**63) <= number < 2**63
 
 
-def to_count(value: object) -> Number | None:
-    """Read a finite number exactly, a whole one as an ``int`` whatever type it is stored in.
+def is_safe_integer(number: int) -> bool:
+    """Return whether every JSON parser reads an integer exactly."""
+    return -_MAX_SAFE_INTEGER <= number <= _MAX_SAFE_INTEGER
 
-    :returns: the number; ``None`` for what is no finite number, or is beyond a double.
+
+def to_count(value: object) -> Number | None:
+    """Convert a finite number exactly; a whole number becomes an ``int`` whatever its stored type.
+
+    :returns: the number, or ``None`` for any other value and for numbers that round to no double.
     """
     if isinstance(value, bool):
         return None
@@ -53,7 +54,7 @@ def to_count(value: object) -> Number | None:
         return None
     try:
         double = float(value)
-    except (OverflowError, ValueError):  # an int beyond a double; a signalling NaN
+    except (OverflowError, ValueError):  # an int too large for a double; a signaling NaN
         return None
     if not math.isfinite(double):
         return None
@@ -63,69 +64,113 @@ def to_count(value: object) -> Number | None:
 
 
 def to_text(value: object) -> str | None:
-    """Show a scalar as text: numbers as JSON has them, dates as ISO 8601.
+    """Convert a scalar to text: numbers as in JSON, dates as ISO 8601, invalid Unicode to U+FFFD.
 
-    :returns: the text; ``None`` for a document, an array, binary data and whatever else is no scalar.
+    :returns: the text, or ``None`` for documents, arrays, binary data and any other type.
     """
     if isinstance(value, str):
-        return None if isinstance(value, Code) else _valid(value)
+        return None if isinstance(value, Code) else _replace_surrogates(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return _number_text(value)
+        return _format_number(value)
     if isinstance(value, ObjectId | UUID | Decimal128 | Decimal):
         return str(value)
     if isinstance(value, datetime | DatetimeMS):
-        moment = to_date(value)
-        return format_datetime(moment) if isinstance(moment, datetime) else moment
+        return to_date(value)
     return None
 
 
-def to_date(value: object) -> datetime | str | None:
-    """Read an instant as a naive UTC datetime.
+def to_date(value: object) -> str | None:
+    """Convert a date to ISO 8601 in UTC with milliseconds; text is returned unchanged.
 
-    :returns: the datetime; text as it is stored; the expanded form of ECMA-262 as text for a date
-        outside the years 1 to 9999; ``None`` past the range of that form and for any other type.
+    :returns: the text, or ``None`` for dates outside the years 1 to 9999 and for any other type.
     """
-    if isinstance(value, datetime):
-        offset = value.utcoffset()
-        if offset is None:
-            return value
-        return _moment((value.replace(tzinfo=None) - _EPOCH - offset) // _MILLISECOND)
-    if isinstance(value, DatetimeMS):
-        return _moment(int(value))
-    if isinstance(value, str) and not isinstance(value, Code):
-        return _valid(value)
-    return None
+    try:
+        if isinstance(value, datetime):
+            return format_datetime(value.replace(tzinfo=None) - (value.utcoffset() or timedelta()))
+        if isinstance(value, DatetimeMS):
+            return format_datetime(_EPOCH + int(value) * _MILLISECOND)
+    except OverflowError:
+        return None
+    return _replace_surrogates(value) if isinstance(value, str) and not isinstance(value, Code) else None
 
 
-def date_sort_key(shown: object) -> timedelta | None:
-    """Read back a date that is shown, to sort by it.
+def format_datetime(moment: datetime) -> str:
+    """Format a naive UTC datetime as ISO 8601 with milliseconds and ``Z``.
 
-    :returns: the time since 1970; ``None`` for text that is no ISO 8601 date, and whatever else is no date.
+    :raises ValueError: the datetime is aware.
     """
-    cycles = 0
-    if isinstance(shown, str):
-        if expanded := _EXPANDED.fullmatch(shown):
-            cycles, year = divmod(int(expanded[1]), 400)
-            shown = f"{year + 400:04}{expanded[2]}"
-            cycles -= 1
+    if moment.tzinfo is not None:
+        raise ValueError("an aware datetime must be converted first")
+    return moment.isoformat(timespec="milliseconds") + "Z"
+
+
+def date_sort_key(date: object) -> int | None:
+    """Return the milliseconds from 1970 to a date, as stored or as converted.
+
+    :returns: the milliseconds, or ``None`` for text that is not an ISO 8601 date and for any other type.
+    """
+    if isinstance(date, str):
         try:
-            shown = datetime.fromisoformat(shown)
+            date = datetime.fromisoformat(date)
         except ValueError:
             return None
-    if not isinstance(shown, datetime):
+    if not isinstance(date, datetime):
         return None
-    if shown.tzinfo is None and not cycles:
-        return shown - _EPOCH
-    offset = shown.utcoffset() or timedelta()
-    return shown.replace(tzinfo=None) - _EPOCH - offset + cycles * _400_YEARS * _MILLISECOND
+    offset = date.utcoffset() or timedelta()
+    return (date.replace(tzinfo=None) - _EPOCH - offset) // _MILLISECOND
+
+
+def to_id(value: object) -> str | int | None:
+    """Convert an ``_id``: ObjectIds to hex, UUIDs to their usual form, unsafe integers to text.
+
+    :returns: text and integers of up to 53 bits as they are, any other type as canonical Extended JSON;
+        ``None`` for null and for values that Extended JSON does not support.
+    """
+    if isinstance(value, ObjectId | UUID):
+        return str(value)
+    if isinstance(value, str) and not isinstance(value, Code):
+        return _replace_surrogates(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_ID_BITS:
+        return int(value) if is_safe_integer(value) else str(int(value))
+    if value is None:
+        return None
+    try:
+        return dumps(value, json_options=_EXTENDED_JSON)
+    except (TypeError, ValueError, OverflowError, RecursionError):  # not a BSON type: from another store
+        return None
+
+
+def id_sort_key(value: object) -> bytes:
+    """Return bytes that sort an ``_id`` among those of every type.
+
+    The order is null, integers, text, ObjectIds, then other types by their text.
+    """
+    if isinstance(value, ObjectId):
+        binary: bytes = value.binary
+        return OBJECT_ID_RANK + binary
+    converted = to_id(value)
+    if converted is None:
+        return b"\0"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return b"\1" + _integer_sort_key(value)
+    if isinstance(value, str):
+        return b"\2" + truncate_key(value).encode("utf-8", "surrogatepass")
+    return b"\4" + truncate_key(str(converted)).encode("utf-8", "surrogatepass")
+
+
+def truncate_key(text: str) -> str:
+    """Shorten a sort key so that it fits into a cursor; a hash keeps keys of different texts different."""
+    if len(text) <= _MAX_KEY_LENGTH:
+        return text
+    return text[:_MAX_KEY_LENGTH] + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def exact_sum(counts: Collection[Number]) -> Number:
-    """Add counts up exactly, and round once.
+    """Add counts exactly and round once.
 
-    :returns: an ``int`` where the sum is whole, or where no double is large enough; otherwise the nearest double.
+    :returns: an ``int`` if the sum is whole or too large for a double, otherwise the nearest double.
     """
     if float not in set(map(type, counts)):
         return int(sum(counts))
@@ -135,63 +180,22 @@ def exact_sum(counts: Collection[Number]) -> Number:
         return exact.numerator
     try:
         double = float(exact)
-    except OverflowError:  # beyond a double nothing but whole numbers is left
+    except OverflowError:  # doubles this large are always integers
         return round(exact)
     return int(double) if double.is_integer() else double
 
 
-def format_datetime(moment: datetime) -> str:
-    """Write a naive UTC datetime as ISO 8601 with milliseconds and ``Z``."""
-    return moment.isoformat(timespec="milliseconds") + "Z"
+def _integer_sort_key(number: int) -> bytes:
+    """Return bytes in the order of the integers: the signed length, then the digits."""
+    length = (number.bit_length() + 7) // 8
+    signed_length = -length if number < 0 else length
+    return (0x8000 + signed_length).to_bytes(2) + (number & ((1 << 8 * length) - 1)).to_bytes(length)
 
 
-def to_id(value: object) -> str | int | None:
-    """Show an identity: an ObjectId as hex, text and integers as they are, others as canonical Extended JSON.
-
-    :returns: the identity; ``None`` for null and for what Extended JSON has no form for.
-    """
-    if isinstance(value, ObjectId):
-        return str(value)
-    if isinstance(value, str) and not isinstance(value, Code):
-        return _valid(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _LARGEST_ID:
-        return int(value)
-    if value is None:
-        return None
-    try:
-        return dumps(value, json_options=_EXTENDED_JSON)
-    except (TypeError, ValueError, OverflowError, RecursionError):  # no BSON type: another store's
-        return None
-
-
-def truncate_key(text: str) -> str:
-    """Keep what sorts a text short enough for a cursor, and still of that text alone."""
-    if len(text) <= _LONGEST_KEY:
-        return text
-    return text[:_LONGEST_KEY] + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def id_sort_key(value: object) -> IdKey:
-    """Rank an identity among those of every type: null, integers, text, ObjectIds, others by their text."""
-    if isinstance(value, ObjectId):
-        return object_id_key(value.binary)
-    shown = to_id(value)
-    if shown is None:
-        return (0, 0)
-    if isinstance(shown, int):
-        return (1, shown)
-    return (2, truncate_key(value)) if isinstance(value, str) else (4, truncate_key(shown))
-
-
-def object_id_key(binary: bytes) -> IdKey:
-    """Rank an ObjectId, given by its bytes, among identities of every type."""
-    return (3, binary)
-
-
-def _valid(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     try:
         return text.encode().decode()
-    except UnicodeEncodeError:  # a lone surrogate, which JSON in UTF-8 cannot hold: bad bytes, or the text's own
+    except UnicodeEncodeError:  # lone surrogates: invalid bytes escaped by the decoder, or the text's own
         pass
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -199,25 +203,12 @@ def _valid(text: str) -> str:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _number_text(number: Number) -> str | None:
-    shown = to_count(number)
-    if shown is not None:
-        return str(shown)
-    if isinstance(number, int):  # beyond a double: no database's
+def _format_number(number: Number) -> str | None:
+    count = to_count(number)
+    if count is not None:
+        return str(count)
+    if isinstance(number, int):  # too large for a double, so it cannot come from MongoDB
         return None
     if math.isnan(number):
         return "NaN"
     return "Infinity" if number > 0 else "-Infinity"
-
-
-def _moment(milliseconds: int) -> datetime | str | None:
-    if abs(milliseconds) > _LAST_MILLISECOND:
-        return None
-    # The calendar repeats every 400 years, so any year can be read off one that datetime knows.
-    cycles, rest = divmod(milliseconds, _400_YEARS)
-    near = _EPOCH + rest * _MILLISECOND
-    year = near.year + 400 * cycles
-    if MINYEAR <= year <= MAXYEAR:
-        return near.replace(year=year)
-    sign = "-" if year < 0 else "+"
-    return f"{sign}{abs(year):06}{format_datetime(near)[4:]}"

@@ -1,93 +1,108 @@
-"""From rows to JSON bytes, never through the host's ``app.json``: hosts replace it, and it would change our bytes."""
+"""The JSON form, encoded without the application's ``app.json``, which would change its bytes."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
 from bson import ObjectId
 
-from .._core import values
-from .._core.fields import FIELDS, PROJECTS, SUCCESS, TOTAL, Kind
-from .._core.values import Number
+from .._core.fields import GROUPS, NEXT_CURSOR, PROJECTS, SUCCESS, TOTAL, UPDATED_AT
+from .._core.output import Report
+from .._core.query import UsageQuery
+from .._core.rows import Row, RowBatch
+from .._core.values import format_datetime
 
-_OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATETIME
-_DATES: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+_UTC_DATES: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 _POINT: Final = ord(".")
-_TWO: Final = sum(kind is Kind.DATE for _, kind in FIELDS)
-# From behind the milliseconds of the last date but one to behind those of the last.
-_LAST: Final = len(f'Z","{FIELDS[-1].name}":"2024-03-14T10:15:00.000')
+# Bytes from the end of createdAt's milliseconds to the end of updatedAt's milliseconds.
+_LAST_DATE_SPAN: Final = len(f'Z","{UPDATED_AT}":"2024-03-14T10:15:00.000')
 
 
-def encode(body: Mapping[str, object]) -> bytes:
-    """Write an answer as UTF-8 JSON, keys in the order given.
+class JSONFormat:
+    """Encodes reports as JSON; an :class:`~flask_usage_stats._core.output.OutputFormat`."""
+
+    def encode_rows(self, batch: RowBatch) -> list[bytes]:
+        """Encode each row as a JSON object."""
+        try:
+            if batch.trailing_dates:
+                return _encode_with_dates(batch)
+            # A copy: orjson keeps its whole write buffer alive with each result.
+            return [bytes(memoryview(orjson.dumps(row, ObjectId.__str__))) for row in batch.rows]
+        except orjson.JSONEncodeError:  # an integer beyond 64 bits, or a value that has to be converted
+            return [_encode_slowly(row) for row in batch.rows]
+
+    def encode_body(self, report: Report, query: UsageQuery, next_cursor: str | None) -> bytes:
+        """Encode the response: the total, the rows, then what the query asks for in addition."""
+        extra: dict[str, Any] = {}
+        if report.groups is not None:
+            extra[GROUPS] = report.groups
+        if query.limit is not None:
+            extra[NEXT_CURSOR] = next_cursor
+        head = encode_json({SUCCESS: True, TOTAL: report.total, PROJECTS: []})[:-2]
+        tail = b"]," + encode_json(extra)[1:] if extra else b"]}"
+        return b"".join([head, b",".join(report.encoded_rows), tail])
+
+
+JSON: Final = JSONFormat()
+
+
+def encode_json(body: Mapping[str, Any]) -> bytes:
+    """Encode text, numbers, booleans, ``None``, lists and mappings as UTF-8 JSON, keys in the order given.
 
     .. code-block:: pycon
 
-        >>> from datetime import datetime
-        >>> encode({"totalRequest": 2**64, "updatedAt": datetime(2024, 3, 14, 10, 15)})
-        b'{"totalRequest":18446744073709551616,"updatedAt":"2024-03-14T10:15:00.000Z"}'
+        >>> encode_json({"totalRequest": 2**64})
+        b'{"totalRequest":18446744073709551616}'
 
-    :param body: names to text, numbers, booleans, ``None``, naive UTC datetimes, and lists and mappings of these.
-    :raises TypeError: for a value of another type.
+    :raises ValueError: a string has invalid Unicode, or a number is not finite.
+    :raises TypeError: a value has another type.
     """
     try:
-        return orjson.dumps(body, default=_text, option=_OPTIONS)
+        return orjson.dumps(body)
     except orjson.JSONEncodeError:  # an integer beyond 64 bits, which JSON allows
-        text = json.dumps(body, default=_text, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode()
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def encode_rows(rows: Iterable[Mapping[str, Any]], dates: int) -> list[bytes]:
-    """Write rows one by one, each let go as soon as it is written, with dates that cost next to nothing.
+def _encode_with_dates(batch: RowBatch) -> list[bytes]:
+    """Encode rows that end with one or two datetimes.
 
-    orjson formats a date ten times as fast as Python, but with six digits behind the point, or none at
-    a whole second. Dates are the last fields of a row, so the digits are mended where they are known to stand.
-
-    :param rows: names to text, integers, ObjectIds and ``None``, with UTC datetimes last.
-    :param dates: how many datetimes each row ends with: none, one or two.
-    :raises TypeError: a text is no Unicode, an integer is beyond 64 bits, or a datetime is not in UTC.
+    orjson formats datetimes several times faster than ``isoformat``, but with six fractional digits
+    (none for whole seconds). Dates are the last fields of a row, so their fractions can be cut to
+    milliseconds at known offsets.
     """
-    dumps, hex_of = orjson.dumps, ObjectId.__str__
-    if not dates:
-        # A copy: behind each result, orjson keeps the whole buffer that it wrote into.
-        return [bytes(memoryview(dumps(row, hex_of))) for row in rows]
+    two_dates = batch.trailing_dates == 2  # noqa: PLR2004 # createdAt and updatedAt
+    dumps, to_hex = orjson.dumps, ObjectId.__str__  # local names are faster in a loop
     encoded = []
-    for row in rows:
-        text = dumps(row, hex_of, _DATES)
-        if dates == _TWO and text[-10] == _POINT == text[-_LAST - 13]:  # neither is at a whole second
-            encoded.append(text[: -_LAST - 9] + text[-_LAST - 6 : -6] + b'Z"}')
+    for row in batch.rows:
+        text = dumps(row, to_hex, _UTC_DATES)
+        if two_dates and text[-10] == _POINT == text[-_LAST_DATE_SPAN - 13]:  # neither is a whole second
+            encoded.append(text[: -_LAST_DATE_SPAN - 9] + text[-_LAST_DATE_SPAN - 6 : -6] + b'Z"}')
         else:
-            encoded.append(_mended(text, dates))
+            encoded.append(_fix_milliseconds(text, two_dates=two_dates))
     return encoded
 
 
-def _mended(text: bytes, dates: int) -> bytes:
-    text = _cut(text[:-3], text[-3:])
-    if dates == _TWO:
-        text = _cut(text[:-_LAST], text[-_LAST:]) + text[-_LAST:]
+def _fix_milliseconds(text: bytes, *, two_dates: bool) -> bytes:
+    text = _truncate_fraction(text[:-3], text[-3:])
+    if two_dates:
+        text = _truncate_fraction(text[:-_LAST_DATE_SPAN], text[-_LAST_DATE_SPAN:]) + text[-_LAST_DATE_SPAN:]
     return text + b'Z"}'
 
 
-def _cut(text: bytes, rest: bytes) -> bytes:
-    """Leave three digits behind the point of the date that a text ends with."""
-    if not rest.startswith(b'Z"'):
-        raise TypeError("a datetime is not in UTC")
+def _truncate_fraction(text: bytes, tail: bytes) -> bytes:
+    """Leave three fractional digits of the datetime that *text* ends with."""
+    if not tail.startswith(b'Z"'):
+        raise orjson.JSONEncodeError("a datetime is not in UTC")
     return text[:-3] if text[-7] == _POINT else text + b".000"
 
 
-def encode_answer(total: Number, rows: Sequence[bytes], more: Mapping[str, object] = MappingProxyType({})) -> bytes:
-    """Write the body of an answer around its rows, in their order.
-
-    :param more: what the request asked for besides, behind the rows.
-    """
-    end = b"]" + (b"," + encode(more)[1:] if more else b"}")
-    return b"".join([encode({SUCCESS: True, TOTAL: total, PROJECTS: []})[:-2], b",".join(rows), end])
+def _encode_slowly(row: Row) -> bytes:
+    return encode_json({name: _to_json(value) for name, value in row.items()})
 
 
-def _text(value: object) -> str:
+def _to_json(value: object) -> object:
     if isinstance(value, datetime):
-        return values.format_datetime(value)
-    raise TypeError(f"{type(value).__name__} has no form in the contract")
+        return format_datetime(value)
+    return str(value) if isinstance(value, ObjectId) else value

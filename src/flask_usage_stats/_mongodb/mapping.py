@@ -6,9 +6,10 @@ from uuid import UUID
 
 from bson import ObjectId
 
+from .._core.callables import is_coroutine_callable
 from .._core.fields import COUNT, FIELDS, ID, OWNER, STATUS
 from .._core.owners import OwnerType, convert_owner, is_object_id_text
-from .._core.text import is_coroutine_callable, short_repr
+from .._core.text import short_repr
 from ..errors import ConfigurationError
 from ..protocols import Owner
 

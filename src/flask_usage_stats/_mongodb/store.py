@@ -6,8 +6,9 @@ from typing import Any, Final, TypeAlias, TypeGuard
 
 from pymongo.collection import Collection
 
+from .._core.callables import is_coroutine_callable
 from .._core.owners import OwnerType
-from .._core.text import is_coroutine_callable, short_repr
+from .._core.text import short_repr
 from ..errors import ConfigurationError
 from ..protocols import Owner
 from .indexes import ensure_index

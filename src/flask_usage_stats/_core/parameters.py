@@ -1,0 +1,176 @@
+"""The query parameters of ``GET /api/usage``: their rules, their messages and their OpenAPI schemas."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from marshmallow import EXCLUDE, Schema, fields
+from marshmallow.exceptions import ValidationError
+
+from ..errors import InvalidParametersError
+from ..protocols import Owner
+from .cursors import decode_cursor
+from .fields import COUNT, GROUP_FIELDS, NAME, PLAN, PROJECT_TYPE, SORT_FIELDS, STATUS
+from .query import DEFAULT_QUERY, UsageQuery
+
+FORMATS: Final = ("json", "csv")
+
+_MAX_LIMIT: Final = 1000  # rows
+_MAX_LENGTH: Final = 100  # characters
+_MAX_VALUES: Final = 50
+_DIGITS: Final = re.compile(r"[0-9]{1,20}")
+_CURSOR: Final = "the nextCursor of a page of the same query"
+
+
+class _SingleValue(fields.Field):  # type: ignore[type-arg]  # not generic in marshmallow 3
+    """A parameter that is given once, parsed by a function that raises ValueError for invalid text."""
+
+    def __init__(
+        self, summary: str, parse: Callable[[str], object], constraint: str, schema: Mapping[str, object]
+    ) -> None:
+        super().__init__(metadata={"summary": summary, "constraint": constraint, "schema": schema, "explode": False})
+        self._parse, self._constraint = parse, constraint
+
+    def _deserialize(self, value: Sequence[str], attr: str | None, *_: object, **__: object) -> object:
+        if len(value) != 1:
+            raise ValidationError(f"{attr} must be given once")
+        try:
+            return self._parse(value[0])
+        except ValueError as error:
+            raise ValidationError(f"{attr} must be {self._constraint}") from error
+
+
+class _MultiValue(fields.Field):  # type: ignore[type-arg]  # not generic in marshmallow 3
+    """A parameter that can be repeated; its values are compared ignoring case."""
+
+    def __init__(self, summary: str) -> None:
+        items = {"type": "string", "minLength": 1, "maxLength": _MAX_LENGTH}
+        self._constraint = f"text of 1 to {_MAX_LENGTH} characters, given up to {_MAX_VALUES} times"
+        super().__init__(
+            metadata={
+                "summary": summary,
+                "constraint": self._constraint,
+                "schema": {"type": "array", "items": items, "maxItems": _MAX_VALUES},
+                "explode": True,
+            }
+        )
+
+    def _deserialize(self, value: Sequence[str], attr: str | None, *_: object, **__: object) -> frozenset[str]:
+        if len(value) > _MAX_VALUES or not all(0 < len(text) <= _MAX_LENGTH for text in value):
+            raise ValidationError(f"{attr} must be {self._constraint}")
+        return frozenset(text.casefold() for text in value)
+
+
+def _choice(summary: str, *choices: str) -> _SingleValue:
+    def parse(text: str) -> str:
+        return choices[choices.index(text)]
+
+    return _SingleValue(summary, parse, f"one of {', '.join(choices)}", {"type": "string", "enum": list(choices)})
+
+
+def _integer(summary: str) -> _SingleValue:
+    schema = {"type": "string", "pattern": f"^{_DIGITS.pattern}$"}
+    return _SingleValue(summary, _parse_integer, "a whole number of up to 20 digits", schema)
+
+
+def _parse_integer(text: str) -> int:
+    if not _DIGITS.fullmatch(text):  # int() alone accepts signs, spaces, underscores and digits of every script
+        raise ValueError(text)
+    return int(text)
+
+
+def _parse_limit(text: str) -> int:
+    number = _parse_integer(text)
+    if number > _MAX_LIMIT:
+        raise ValueError(text)
+    return number
+
+
+def _parse_group_by(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if not set(names) <= set(GROUP_FIELDS) or len(set(names)) != len(names):
+        raise ValueError(text)
+    return names
+
+
+#: The parameters, each a list of the texts given, in the order of the API page.
+ParametersSchema: Final[type[Schema]] = Schema.from_dict(
+    {
+        STATUS: _MultiValue("Only projects with one of these values, ignoring case"),
+        PROJECT_TYPE: _MultiValue("Only projects with one of these values, ignoring case"),
+        PLAN: _MultiValue("Only projects with one of these values, ignoring case"),
+        "minRequests": _integer("Only projects with at least this many requests"),
+        "maxRequests": _integer("Only projects with at most this many requests"),
+        "sort": _choice(f"The field to sort by, {COUNT} by default", *SORT_FIELDS),
+        "order": _choice(f"The sort order, by default asc for {NAME} and desc for the others", "desc", "asc"),
+        "limit": _SingleValue(
+            "The maximum number of projects on a page; 0 returns only the total and the groups",
+            _parse_limit,
+            f"a whole number from 0 to {_MAX_LIMIT}",
+            {"type": "integer", "minimum": 0, "maximum": _MAX_LIMIT},
+        ),
+        "cursor": _SingleValue("The page after another one; needs limit", str, _CURSOR, {"type": "string"}),
+        "groupBy": _SingleValue(
+            "Adds the totals of projects grouped by these fields",
+            _parse_group_by,
+            f"one or several of {', '.join(GROUP_FIELDS)}, separated by commas",
+            {
+                "type": "array",
+                "items": {"type": "string", "enum": list(GROUP_FIELDS)},
+                "minItems": 1,
+                "uniqueItems": True,
+            },
+        ),
+        "format": _choice("The form of the response, whatever the Accept header says", *FORMATS),
+    },
+    name="Parameters",
+)
+_PARAMETERS: Final = ParametersSchema(unknown=EXCLUDE)
+
+
+def parse_parameters(arguments: Mapping[str, Sequence[str]], owner: Owner) -> UsageQuery:
+    """Parse the query parameters of one request.
+
+    :param arguments: parameter names to the texts given; unknown names are ignored.
+    :param owner: whose pages a cursor must belong to.
+    :raises InvalidParametersError: for all invalid parameters at once, in the order of the API page;
+        the cursor is checked if the other parameters are valid.
+    """
+    if not arguments:
+        return DEFAULT_QUERY
+    data: Any
+    errors: dict[str, list[str]] = {}
+    try:
+        data = _PARAMETERS.load(arguments)
+    except ValidationError as error:
+        data, errors = error.valid_data, error.messages_dict
+    sort = data.get("sort", COUNT)
+    query = UsageQuery(
+        filters={name: data[name] for name in (STATUS, PROJECT_TYPE, PLAN) if name in data},
+        min_requests=data.get("minRequests"),
+        max_requests=data.get("maxRequests"),
+        sort=sort,
+        descending=data.get("order", "asc" if sort == NAME else "desc") == "desc",
+        limit=data.get("limit"),
+        group_by=data.get("groupBy", ()),
+        format=data.get("format"),
+    )
+    for name, message in _validate_combination(query, arguments):
+        errors.setdefault(name, [message])
+    if errors:
+        raise InvalidParametersError({name: errors[name] for name in _PARAMETERS.fields if name in errors})
+    if "cursor" not in data:
+        return query
+    try:
+        return replace(query, cursor=decode_cursor(data["cursor"], owner, query))
+    except ValueError as error:
+        raise InvalidParametersError({"cursor": [f"cursor must be {_CURSOR}"]}) from error
+
+
+def _validate_combination(query: UsageQuery, arguments: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    minimum, maximum = query.min_requests, query.max_requests
+    if minimum is not None and maximum is not None and minimum > maximum:
+        yield "minRequests", "minRequests must not be over maxRequests"
+    if "cursor" in arguments and "limit" not in arguments:
+        yield "cursor", "cursor needs limit"

@@ -1,0 +1,96 @@
+"""Cursors: text that leads back to a position, and only for the query that it came from."""
+
+import json
+from base64 import urlsafe_b64encode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_usage_stats._core.cursors import _checksum, decode_cursor, encode_cursor
+from flask_usage_stats._core.query import CursorPosition, UsageQuery
+
+QUERY = UsageQuery(limit=2)
+POSITION = CursorPosition(5, b"\1\7")
+
+
+def forge(content, query=QUERY, owner="ada"):
+    """Encode any content with a valid checksum."""
+    return urlsafe_b64encode(_checksum(content, owner, query) + content).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("sort_key", [5, -5, 0.5, 2**100, 0])
+@pytest.mark.parametrize("id_key", [b"", b"\0", b"\n\n", b"\3" + b"x" * 12, "\2é".encode()])
+def test_positions_survive_encoding(sort_key, id_key):
+    """A decoded cursor is the position that was encoded."""
+    position = CursorPosition(sort_key, id_key)
+    assert decode_cursor(encode_cursor(position, "ada", QUERY), "ada", QUERY) == position
+
+
+@pytest.mark.parametrize("sort", ["totalRequest", "name", "updatedAt"])
+@pytest.mark.parametrize("sort_key", ["x", "é\ud800\n", None, True, 0.5, 7, [], {}])
+def test_sort_keys_must_have_the_type_of_the_sort(sort, sort_key):
+    """A key of another type is refused, also with a valid checksum."""
+    types = {"totalRequest": (int, float), "name": (str, type(None)), "updatedAt": (int, type(None))}
+    query = UsageQuery(sort=sort, limit=2)
+    text = encode_cursor(CursorPosition(sort_key, b"\0"), "ada", query)
+    if type(sort_key) in types[sort]:
+        assert decode_cursor(text, "ada", query).sort_key == sort_key
+    else:
+        with pytest.raises(ValueError, match="not a cursor"):
+            decode_cursor(text, "ada", query)
+
+
+def test_every_character_counts():
+    """A cursor with any changed character is refused."""
+    text = encode_cursor(CursorPosition(12345, b"\3" + b"x" * 12), "ada", QUERY)
+    for index in range(len(text)):
+        changed = text[:index] + ("A" if text[index] != "A" else "B") + text[index + 1 :]
+        with pytest.raises(ValueError, match="not a cursor"):
+            decode_cursor(changed, "ada", QUERY)
+
+
+def test_page_size_format_and_groups_may_change_between_pages():
+    """They do not change which rows there are, nor their order."""
+    text = encode_cursor(POSITION, "ada", QUERY)
+    assert decode_cursor(text, "ada", UsageQuery(limit=500, format="csv", group_by=("plan",))) == POSITION
+
+
+@pytest.mark.parametrize(
+    ("owner", "other"),
+    [
+        ("bob", QUERY),
+        (5, UsageQuery()),
+        ("ada", UsageQuery(sort="name")),
+        ("ada", UsageQuery(descending=False)),
+        ("ada", UsageQuery(min_requests=0)),
+        ("ada", UsageQuery(max_requests=9)),
+        ("ada", UsageQuery(filters={"plan": frozenset({"live"})})),
+        ("ada", UsageQuery(filters={"status": frozenset({"live"})})),
+    ],
+)
+def test_cursors_of_other_queries_are_refused(owner, other):
+    """A cursor belongs to its owner, filters and order."""
+    with pytest.raises(ValueError, match="not a cursor"):
+        decode_cursor(encode_cursor(POSITION, "ada", QUERY), owner, other)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"5", b"\n\1\7", b"null\n\1\7", b"5 \n\1\7", b"05\n\1\7", b"5.00\n\1\7", b"NaN\n\1", b"Infinity\n\1"),
+        *(b"1e999\n\1", b"1" * 5000 + b"\n\1", b"[" * 100_000 + b"\n\1", b"\xff\n\1", json.dumps("x").encode()),
+    ],
+    ids=lambda content: repr(content[:12]),
+)
+def test_content_that_was_never_encoded_is_refused(content):
+    """Content that no position has is refused, also with a valid checksum."""
+    with pytest.raises(ValueError, match="not a cursor"):
+        decode_cursor(forge(content), "ada", QUERY)
+
+
+@given(st.text(max_size=60))
+def test_no_text_is_a_failure(text):
+    """Any text is either a cursor or a ValueError."""
+    with pytest.raises(ValueError, match="not a cursor"):
+        decode_cursor(text, "ada", QUERY)

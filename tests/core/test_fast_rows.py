@@ -1,0 +1,73 @@
+"""The fast conversion returns what the exact one does."""
+
+from datetime import datetime
+
+import pytest
+from bson import Int64, ObjectId
+
+from flask_usage_stats._core import fast_rows
+from flask_usage_stats._core.fields import FIELDS
+from flask_usage_stats._core.rows import Adjustments, convert_each
+from flask_usage_stats._formats.csv import CSV
+from flask_usage_stats._formats.json import JSON
+
+MOMENT = datetime(2024, 3, 14, 10, 15, 0, 123000)
+PLAIN = {
+    "_id": ObjectId("507f1f77bcf86cd799439011"),
+    "name": "blog",
+    "projectType": "node",
+    "status": None,
+    "plan": "pro",
+    "totalRequest": 5,
+    "createdAt": MOMENT,
+    "updatedAt": MOMENT,
+}
+
+
+def convert(documents):
+    return list(fast_rows.convert_batch(documents, Adjustments()))
+
+
+def test_documents_of_one_shape_are_not_copied():
+    """Documents whose values are returned as they are stored become rows without a copy."""
+    documents = [dict(PLAIN) for _ in range(3)]
+    (batch,) = convert(documents)
+    assert all(row is document for row, document in zip(batch.rows, documents, strict=True))
+    assert batch.trailing_dates == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"_id": "blog"},
+        {"_id": 7},
+        {"_id": Int64(2**53 - 1)},
+        {"_id": -(2**53)},
+        {"_id": None},
+        {"_id": 1.5},
+        {"totalRequest": Int64(7)},
+        {"totalRequest": 1.5},
+        {"totalRequest": None},
+        {"name": 5},
+        {"createdAt": "soon"},
+        {"updatedAt": None},
+        {"secret": 1},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("missing", [None, *(name for name, _ in FIELDS)])
+@pytest.mark.parametrize("output", [JSON, CSV], ids=["json", "csv"])
+def test_rows_are_those_of_the_exact_conversion(change, missing, output):
+    """Whatever the types and the order of the fields, encoded rows and sort keys are the same."""
+    document = {name: value for name, value in {**change, **PLAIN, **change}.items() if name != missing}
+    (fast,) = convert([document])
+    exact = convert_each([document], Adjustments())
+    assert output.encode_rows(fast) == output.encode_rows(exact)
+    assert (fast.counts, fast.id_keys) == (exact.counts, exact.id_keys)
+
+
+def test_shapes_are_grouped():
+    """Documents of several shapes become one batch for each shape, all rows in all."""
+    documents = [PLAIN, {"_id": 1}, PLAIN, {"_id": 2}, {"totalRequest": 1, "_id": 3}]
+    assert sorted(len(batch.rows) for batch in convert(documents)) == [1, 2, 2]
+    assert convert([]) == []

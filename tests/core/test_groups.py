@@ -1,0 +1,40 @@
+"""Totals of groups."""
+
+import pytest
+
+from flask_usage_stats._core.groups import GroupTotals
+from flask_usage_stats._core.rows import RowBatch
+
+
+def summarize(names, rows, total):
+    groups = GroupTotals(names)
+    for count, row in rows:
+        groups.add(RowBatch([count], [b""], [row], 0))
+    return groups.summarize(total)
+
+
+def test_values_that_differ_in_case_are_one_group():
+    """Groups have casefolded values, the highest total first."""
+    rows = [(1, {"plan": "PRO"}), (2, {"plan": "free"}), (3, {"plan": "pro"})]
+    assert summarize(["plan"], rows, 6) == [
+        {"plan": "pro", "projects": 2, "totalRequests": 4, "share": 0.6667},
+        {"plan": "free", "projects": 1, "totalRequests": 2, "share": 0.3333},
+    ]
+
+
+def test_missing_and_null_are_one_group_and_last_among_equal_totals():
+    """Ties are sorted by the values, null last."""
+    rows = [(1, {"plan": None}), (1, {}), (2, {"plan": "b"}), (2, {"plan": "a"})]
+    assert [group["plan"] for group in summarize(["plan"], rows, 6)] == ["a", "b", None]
+
+
+def test_several_fields_are_in_the_order_of_the_request():
+    """A group begins with the fields that it is grouped by."""
+    (group,) = summarize(["status", "plan"], [(1, {"plan": "a", "status": "b"})], 1)
+    assert list(group) == ["status", "plan", "projects", "totalRequests", "share"]
+
+
+@pytest.mark.parametrize("total", [0, -3])
+def test_shares_of_a_total_that_is_not_positive_are_null(total):
+    """There is no part of nothing."""
+    assert summarize(["plan"], [(total, {})], total)[0]["share"] is None

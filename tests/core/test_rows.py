@@ -1,0 +1,57 @@
+"""Conversion of documents to rows, and what is recorded of it."""
+
+import pytest
+from bson import Code, ObjectId
+from bson.datetime_ms import DatetimeMS
+
+from flask_usage_stats._core.rows import Adjustments, RowBatch, convert_each
+
+
+def adjusted(documents):
+    adjustments = Adjustments()
+    convert_each(documents, adjustments)
+    return adjustments
+
+
+def test_rows_have_the_fields_of_the_response_in_its_order():
+    """Other fields are left out, missing fields stay missing, and a missing count is 0."""
+    batch = convert_each([{"secret": 1, "plan": None, "name": "blog", "_id": 7}], Adjustments())
+    assert [list(row.items()) for row in batch.rows] == [
+        [("_id", 7), ("name", "blog"), ("plan", None), ("totalRequest", 0)]
+    ]
+    assert (batch.counts, batch.trailing_dates) == ([0], 0)
+
+
+@pytest.mark.parametrize(
+    ("documents", "examples"),
+    [
+        ([{"_id": number} for number in range(6)] + [{"_id": 9, "name": {}}], [(9, [("name", "dict")])]),
+        ([{"_id": ObjectId("f" * 24), "name": {}}], [("f" * 24, [("name", "dict")])]),
+        ([{"_id": Code("x")}], []),
+        ([{"_id": 2**60, "totalRequest": None, "updatedAt": None, "name": None}], []),
+        ([{"_id": 1, "totalRequest": "5"}], [(1, [("totalRequest", "str")])]),
+        ([{"_id": 1, "createdAt": DatetimeMS(2**62)}], [(1, [("createdAt", "DatetimeMS")])]),
+        (
+            [{"_id": 1, "plan": 5}, {"_id": 2, "updatedAt": "\ud800"}],
+            [(1, [("plan", "int")]), (2, [("updatedAt", "str")])],
+        ),
+    ],
+)
+def test_only_lossy_conversions_are_recorded(documents, examples):
+    """A value that is only written in another form is not recorded; examples have the returned id."""
+    assert adjusted(documents).examples == examples
+
+
+def test_examples_are_limited_to_five_projects():
+    """All adjusted values are counted, but only five projects are named, also if their id is null."""
+    adjustments = adjusted([{"totalRequest": "x"}] * 1000 + [{"_id": ObjectId(), "totalRequest": "x"}])
+    assert adjustments.count == 1001
+    assert len(adjustments.examples) == 5
+
+
+def test_filtering_keeps_rows_and_keys_together():
+    """A filtered batch has the counts and keys of the rows that are left."""
+    batch = RowBatch([1, 2, 3], [b"a", b"b", b"c"], [{"n": 1}, {"n": 2}, {"n": 3}], trailing_dates=2)
+    assert batch.filter(lambda count, row: count != 2 and row["n"] < 9) == RowBatch(
+        [1, 3], [b"a", b"c"], [{"n": 1}, {"n": 3}], trailing_dates=2
+    )
