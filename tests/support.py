@@ -1,16 +1,75 @@
 """What several test modules share."""
 
 import json
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+
+from flask import Flask
+from flask_jwt_extended import JWTManager, create_access_token
+
+from flask_usage_stats import create_usage_blueprint
+from flask_usage_stats.jwt import jwt_identity
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 #: The rows of the API page's sample.
 SAMPLE_ROWS = json.loads((TESTS / "data" / "sample_rows.json").read_text())
+#: The secret of every application that signs tokens.
+KEY = "a key of at least thirty-two bytes, for HS256"
+
+#: Bodies and challenges of the errors.
+REQUIRED = b'{"success":false,"message":"Authentication required"}'
+INVALID = b'{"success":false,"message":"Invalid or expired token"}'
+FAILED = b'{"success":false,"message":"Failed to fetch usage stats"}'
+CHALLENGE = 'Bearer realm="usage"'
+INVALID_TOKEN = f'{CHALLENGE}, error="invalid_token", error_description="Invalid or expired token"'
+
+
+class StubStore:
+    """A store that yields the same rows to every owner and then raises an error, if it has one."""
+
+    def __init__(self, *rows, error=None):
+        self.rows = rows
+        self.error = error
+
+    def iter_projects(self, owner, /):
+        yield from self.rows
+        if self.error is not None:
+            raise self.error
+
+
+def raiser(error):
+    """Return a callback that takes anything and raises an error."""
+
+    def callback(*_arguments, **_options):
+        raise error
+
+    return callback
+
+
+def jwt_app(store=None, authenticate=jwt_identity):
+    """Build an application that signs tokens, with a store mounted if there is one."""
+    app = Flask("host")
+    app.config.update(JWT_SECRET_KEY=KEY, SECRET_KEY=KEY)
+    JWTManager(app)
+    if store is not None:
+        app.register_blueprint(create_usage_blueprint(store, authenticate=authenticate))
+    return app
+
+
+def make_token(app, subject="ada", make=create_access_token, **options):
+    """Return a token of an application."""
+    with app.app_context():
+        return make(subject, **options)
+
+
+def bearer(token):
+    """Return the header of a request with a token."""
+    return {"Authorization": f"Bearer {token}"}
 
 
 def strict_json(response):
-    """Read a body as strict JSON: no NaN, no infinities, no doubled keys."""
+    """Parse a body as strict JSON: no NaN, no infinities, no repeated keys."""
 
     def refuse(constant):
         raise AssertionError(constant)
@@ -20,3 +79,20 @@ def strict_json(response):
         return dict(pairs)
 
     return json.loads(response.get_data(), parse_constant=refuse, object_pairs_hook=once)
+
+
+def read_pages(client, query=""):
+    """Yield the body of every page, following the cursors."""
+    cursor = ""
+    while cursor is not None:
+        body = strict_json(client.get(f"/api/usage?{query}{cursor and '&cursor=' + cursor}"))
+        yield body
+        cursor = body["nextCursor"]
+
+
+def import_example(name):
+    """Import a new copy of an example."""
+    specification = spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    module = module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module

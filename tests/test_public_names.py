@@ -17,7 +17,7 @@ def test_all():
     assert public - rooms == set(flask_usage_stats.__all__)
 
 
-@pytest.mark.parametrize("module", ["jwt", "openapi", "schemas"])
+@pytest.mark.parametrize("module", ["jwt", "openapi", "schemas", "testing"])
 def test_modules(module):
     """What a module says it exports is there, sorted."""
     module = import_module(f"flask_usage_stats.{module}")
