@@ -1,4 +1,4 @@
-"""Fixtures: a database of each kind, a store, an application and its client."""
+"""Fixtures: a database of each kind, an application and requests to it; and the settings of hypothesis."""
 
 import contextlib
 import os
@@ -8,12 +8,22 @@ from pathlib import Path
 import mongomock
 import pytest
 from flask import Flask
+from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
 from servers import MongoDBMissingError, mongodb
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
+
+# A busy machine fails no test, and a fixture may be shared by the examples of a test.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    derandomize=False,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("tests")
 
 _MISSING_NOTE = Path(__file__).parent.parent / ".mongodb-missing"
 
@@ -26,13 +36,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def mongodb_uri():
-    """Give the address of a real server, skip where none can be had, fail there if one is demanded."""
+    """Return the URI of a real server. Without one, skip, or fail if ``REQUIRE_MONGODB`` is set."""
     with contextlib.ExitStack() as stack:
         try:
             uri = stack.enter_context(mongodb())
         except MongoDBMissingError as error:
             if os.environ.get("REQUIRE_MONGODB"):
-                pytest.fail(f"a real MongoDB is demanded: {error}")
+                pytest.fail(f"REQUIRE_MONGODB is set: {error}")
             _MISSING_NOTE.write_text(f"{error}\n")
             pytest.skip(f"no MongoDB: {error}")
         _MISSING_NOTE.unlink(missing_ok=True)
@@ -54,7 +64,7 @@ def _database(mongo_client):
 
 @pytest.fixture
 def database(_database):
-    """Give a real, empty database."""
+    """Return a real, empty database."""
     yield _database
     for name in _database.list_collection_names():
         _database.drop_collection(name)
@@ -62,13 +72,13 @@ def database(_database):
 
 @pytest.fixture
 def projects(database):
-    """Give a real, empty collection of projects."""
+    """Return a real, empty collection of projects."""
     return database.projects
 
 
 @pytest.fixture
 def local_mongodb(mongodb_uri, database, monkeypatch):
-    """Let programs that ask for ``platform`` on localhost:27017 meet the tests' database, and close what they open."""
+    """Redirect programs that use ``platform`` on localhost:27017 to the tests' database, and close their clients."""
     opened = []
     init_client, init_database = MongoClient.__init__, Database.__init__
 
@@ -89,7 +99,7 @@ def local_mongodb(mongodb_uri, database, monkeypatch):
 
 @pytest.fixture(params=["mongomock", "mongodb"])
 def any_projects(request):
-    """Give an empty collection of either kind."""
+    """Return an empty collection, of mongomock and of MongoDB."""
     if request.param == "mongomock":
         return mongomock.MongoClient().platform.projects
     return request.getfixturevalue("projects")
@@ -97,7 +107,7 @@ def any_projects(request):
 
 @pytest.fixture
 def app_factory():
-    """Build an application with a store mounted for one caller."""
+    """Return a function that builds an application with a store mounted for one owner."""
 
     def build(store, owner="ada", **options):
         authenticate = owner if callable(owner) else lambda: owner
@@ -112,7 +122,7 @@ def app_factory():
 
 @pytest.fixture
 def ask(app_factory):
-    """Ask a store for one caller's usage, through the whole stack."""
+    """Return a function that requests an owner's usage of a store through a whole application."""
 
     def get(store, owner="ada", **request):
         return app_factory(store, owner).test_client().get("/api/usage", **request)

@@ -9,6 +9,7 @@ from flask_jwt_extended import JWTManager, create_access_token
 
 from flask_usage_stats import create_usage_blueprint
 from flask_usage_stats.jwt import jwt_identity
+from flask_usage_stats.schemas import UsageSchema
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -81,11 +82,24 @@ def strict_json(response):
     return json.loads(response.get_data(), parse_constant=refuse, object_pairs_hook=once)
 
 
+def usage_body(response):
+    """Parse the body of a 200, which must fit the schema."""
+    assert response.status_code == 200, response.text
+    body = strict_json(response)
+    assert UsageSchema().validate(body) == {}
+    return body
+
+
+def ids_of(body):
+    """Return the ids of the rows of a body, in order."""
+    return [row["_id"] for row in body["projectStats"]]
+
+
 def read_pages(client, query=""):
     """Yield the body of every page, following the cursors."""
     cursor = ""
     while cursor is not None:
-        body = strict_json(client.get(f"/api/usage?{query}{cursor and '&cursor=' + cursor}"))
+        body = usage_body(client.get(f"/api/usage?{query}{cursor and '&cursor=' + cursor}"))
         yield body
         cursor = body["nextCursor"]
 

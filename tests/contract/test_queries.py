@@ -1,4 +1,4 @@
-"""Filters, order, pages, groups: held to a plain computation over the full list."""
+"""Filters, order, pages and groups, compared with a straightforward computation over the full list."""
 
 import csv
 import io
@@ -7,18 +7,19 @@ from datetime import datetime
 from fractions import Fraction
 from urllib.parse import parse_qsl, urlencode
 
+import mongomock
 import pytest
 from bson import Decimal128, ObjectId
 from bson.datetime_ms import DatetimeMS
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import strict_json
+from support import StubStore, ids_of, read_pages, strict_json, usage_body
 
 from flask_usage_stats import ProjectStore
 from flask_usage_stats._core.values import date_sort_key
-from flask_usage_stats.schemas import GroupSchema, UsageSchema
+from flask_usage_stats.schemas import GroupSchema
 
-on_one_database = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few_examples = settings(max_examples=50)
 
 LABELS = ["free", "Free", "PRO", "pro", "Straße", "STRASSE", None]
 MOMENTS = [
@@ -34,7 +35,7 @@ MOMENTS = [
 
 @st.composite
 def documents(draw):
-    """Draw a project of ada's, with any of its fields missing."""
+    """Draw a project of ada's; any of its fields may be missing."""
     values = {
         "name": st.sampled_from(["blog", "Blog", "api", "Äpi", "", None, "z" * 300]),
         "projectType": st.sampled_from(LABELS),
@@ -48,29 +49,31 @@ def documents(draw):
 
 
 @st.composite
-def questions(draw):
-    """Draw parameters, without those of pages."""
-    asked = []
+def queries(draw):
+    """Draw parameters other than those of pages."""
+    parameters = []
     for name in ("status", "projectType", "plan"):
-        asked += [(name, text) for text in draw(st.lists(st.sampled_from(["FREE", "pro", "strasse", "x"]), max_size=2))]
+        parameters += [
+            (name, text) for text in draw(st.lists(st.sampled_from(["FREE", "pro", "strasse", "x"]), max_size=2))
+        ]
     bounds = sorted(draw(st.lists(st.integers(0, 4), max_size=2)))
-    asked += zip(("minRequests", "maxRequests"), bounds, strict=False)
+    parameters += zip(("minRequests", "maxRequests"), bounds, strict=False)
     if draw(st.booleans()):
-        asked.append(("sort", draw(st.sampled_from(["totalRequest", "name", "createdAt", "updatedAt"]))))
+        parameters.append(("sort", draw(st.sampled_from(["totalRequest", "name", "createdAt", "updatedAt"]))))
     if draw(st.booleans()):
-        asked.append(("order", draw(st.sampled_from(["asc", "desc"]))))
+        parameters.append(("order", draw(st.sampled_from(["asc", "desc"]))))
     if draw(st.booleans()):
-        asked.append(
+        parameters.append(
             ("groupBy", ",".join(draw(st.permutations(["plan", "projectType", "status"]))[: draw(st.integers(1, 3))]))
         )
-    return asked
+    return parameters
 
 
-def expected(rows, asked):
-    """Compute the answer from the plain one, step by step."""
-    given_ = dict(asked)
+def expected_body(rows, parameters):
+    """Compute the body step by step from the rows of the response without parameters."""
+    given_ = dict(parameters)
     for name in ("status", "projectType", "plan"):
-        texts = {text.casefold() for other, text in asked if other == name}
+        texts = {text.casefold() for other, text in parameters if other == name}
         if texts:
             rows = [row for row in rows if row.get(name) is not None and row[name].casefold() in texts]
     rows = [row for row in rows if int(given_.get("minRequests", -(10**400))) <= row["totalRequest"]]
@@ -89,20 +92,20 @@ def expected(rows, asked):
     rows = having + [row for row in rows if key(row) is None]
     exact = sum((Fraction(row["totalRequest"]) for row in rows), Fraction())
     total = number(exact)
-    answer = {"success": True, "totalRequests": total, "projectStats": rows}
+    body = {"success": True, "totalRequests": total, "projectStats": rows}
     if "groupBy" in given_:
-        answer["groups"] = groups(rows, given_["groupBy"].split(","), exact)
-    return answer
+        body["groups"] = expected_groups(rows, given_["groupBy"].split(","), exact)
+    return body
 
 
 def number(exact):
-    """Write an exact sum: whole as it is, or where its nearest double is whole."""
+    """Convert an exact sum: to an integer if it or its nearest double is whole, else to a double."""
     if exact.denominator == 1:
         return exact.numerator
     return int(float(exact)) if float(exact).is_integer() else float(exact)
 
 
-def groups(rows, names, total):
+def expected_groups(rows, names, total):
     found = {}
     for row in rows:
         texts = tuple(None if row.get(name) is None else row[name].casefold() for name in names)
@@ -121,7 +124,7 @@ def groups(rows, names, total):
 
 @pytest.fixture
 def client(any_projects, app_factory):
-    """Ask as ada."""
+    """Return a client that ada is signed in with."""
     return app_factory(any_projects).test_client()
 
 
@@ -132,115 +135,99 @@ def fill(projects, stored):
     projects.insert_one({"_id": -1, "owner": "bob", "plan": "pro", "totalRequest": 99})
 
 
-@on_one_database
-@given(stored=st.lists(documents(), max_size=12), asked=questions())
-def test_same_as_a_plain_computation(any_projects, client, stored, asked):
-    """Every combination of filters, order and groups is what a step-by-step computation over the plain answer gives."""
+@few_examples
+@given(stored=st.lists(documents(), max_size=12), parameters=queries())
+def test_filters_order_and_groups(any_projects, client, stored, parameters):
+    """Any combination of filters, order and groups equals a step-by-step computation over the full list."""
     fill(any_projects, stored)
     rows = strict_json(client.get("/api/usage"))["projectStats"]
-    response = client.get("/api/usage?" + urlencode(asked))
-    body = strict_json(response)
-    assert json.dumps(body) == json.dumps(expected(rows, asked))
-    assert UsageSchema().validate(body) == {}
+    response = client.get("/api/usage?" + urlencode(parameters))
+    assert json.dumps(usage_body(response)) == json.dumps(expected_body(rows, parameters))
 
 
-@on_one_database
+@few_examples
 @given(
     owners=st.lists(st.sampled_from(["ada", "bob", ["ada", "bob"], 7, None]), max_size=12),
     caller=st.sampled_from(["ada", "bob", "eve", 7]),
-    asked=questions(),
+    parameters=queries(),
     limit=st.none() | st.integers(0, 5),
-    form=st.sampled_from(["json", "csv"]),
+    format_=st.sampled_from(["json", "csv"]),
 )
-def test_nobody_elses(any_projects, app_factory, owners, caller, asked, limit, form):
-    """Whatever is asked for, every row, group and total is made of the caller's own projects."""
+def test_own_projects_only(any_projects, app_factory, owners, caller, parameters, limit, format_):
+    """Whatever the query, every row, group and total is made of the owner's projects only."""
     any_projects.delete_many({})
     if owners:
         any_projects.insert_many(
             [{"_id": n, "owner": owner, "plan": "pro", "totalRequest": 2**n} for n, owner in enumerate(owners)]
         )
     own = {n for n, owner in enumerate(owners) if owner == caller or (isinstance(owner, list) and caller in owner)}
-    query = [*asked, ("format", form)] + ([] if limit is None else [("limit", limit)])
+    query = [*parameters, ("format", format_)] + ([] if limit is None else [("limit", limit)])
     response = app_factory(any_projects, caller).test_client().get("/api/usage?" + urlencode(query))
     assert response.status_code == 200
-    if form == "json":
+    if format_ == "json":
         body = response.json
         assert {row["_id"] for row in body["projectStats"]} <= own
-        assert body["totalRequests"] & ~sum(2**n for n in own) == 0  # each project has a bit of its own
+        assert body["totalRequests"] & ~sum(2**n for n in own) == 0  # every project has its own bit
         assert sum(group["totalRequests"] for group in body.get("groups", [])) in (0, body["totalRequests"])
-    elif "groupBy" not in dict(asked):
+    elif "groupBy" not in dict(parameters):
         assert {int(row["_id"]) for row in csv.DictReader(io.StringIO(response.text))} <= own
 
 
-@on_one_database
-@given(stored=st.lists(documents(), max_size=12), asked=questions(), limits=st.lists(st.integers(1, 5), min_size=1))
-def test_walk(any_projects, client, stored, asked, limits):
-    """A walk gives every row once, in order, with the same total and groups on each page, and ends."""
+@few_examples
+@given(stored=st.lists(documents(), max_size=12), parameters=queries(), limits=st.lists(st.integers(1, 5), min_size=1))
+def test_pages(any_projects, client, stored, parameters, limits):
+    """Pages of any size return every row once and in order, with the same total and groups, and end."""
     fill(any_projects, stored)
-    whole = strict_json(client.get("/api/usage?" + urlencode(asked)))
-    walked, following, steps = [], None, 0
-    while steps == 0 or following is not None:
-        page = [("limit", limits[steps % len(limits)])] + ([] if following is None else [("cursor", following)])
-        body = strict_json(client.get("/api/usage?" + urlencode([*asked, *page])))
-        assert list(body) == [*whole, "nextCursor"]
-        assert (body["totalRequests"], body.get("groups")) == (whole["totalRequests"], whole.get("groups"))
-        walked += body["projectStats"]
-        following = body["nextCursor"]
-        steps += 1
-        assert steps <= len(stored) + 1
-    assert walked == whole["projectStats"]
+    full = strict_json(client.get("/api/usage?" + urlencode(parameters)))
+    found, cursor, count = [], None, 0
+    while count == 0 or cursor is not None:
+        page = [("limit", limits[count % len(limits)])] + ([] if cursor is None else [("cursor", cursor)])
+        body = strict_json(client.get("/api/usage?" + urlencode([*parameters, *page])))
+        assert list(body) == [*full, "nextCursor"]
+        assert (body["totalRequests"], body.get("groups")) == (full["totalRequests"], full.get("groups"))
+        found += body["projectStats"]
+        cursor = body["nextCursor"]
+        count += 1
+        assert count <= len(stored) + 1
+    assert found == full["projectStats"]
 
 
-def test_walk_within_a_millisecond(app_factory):
-    """Dates of another store may be finer than those of MongoDB; they are sorted as they are returned."""
-
-    class Store:
-        def iter_projects(self, owner):
-            return [{"_id": number, "updatedAt": datetime(2024, 1, 1, 0, 0, 0, number)} for number in range(5)]
-
-    client = app_factory(Store()).test_client()
-    walked, following = [], ""
-    while following is not None:
-        body = client.get(f"/api/usage?sort=updatedAt&limit=1{following and '&cursor=' + following}").json
-        walked += [row["_id"] for row in body["projectStats"]]
-        following = body["nextCursor"]
-    assert walked == [0, 1, 2, 3, 4]
+def test_pages_within_a_millisecond(app_factory):
+    """Dates of other stores may be finer than milliseconds; rows are sorted by the dates that are returned."""
+    store = StubStore(*({"_id": number, "updatedAt": datetime(2024, 1, 1, 0, 0, 0, number)} for number in range(5)))
+    pages = read_pages(app_factory(store).test_client(), "sort=updatedAt&limit=1")
+    assert [ids_of(body) for body in pages] == [[0], [1], [2], [3], [4]]
 
 
-def test_long_names(projects, app_factory):
-    """Names are sorted by all of their characters, also where a cursor has not room for them."""
+def test_long_names_are_sorted_completely(projects, app_factory):
+    """Names are sorted by all of their characters, although a cursor holds only the first."""
     names = ["x" * 300 + end for end in "dbac"]
     projects.insert_many([{"_id": number, "owner": "ada", "name": name} for number, name in enumerate(names)])
-    client = app_factory(projects).test_client()
-    walked, following = [], ""
-    while following is not None:
-        response = client.get(f"/api/usage?sort=name&limit=1{following and '&cursor=' + following}")
-        walked += [row["name"][-1] for row in response.json["projectStats"]]
-        following = response.json["nextCursor"]
-        assert len(following or "") < 1000
-    assert walked == ["a", "b", "c", "d"]
+    pages = list(read_pages(app_factory(projects).test_client(), "sort=name&limit=1"))
+    assert [row["name"][-1] for body in pages for row in body["projectStats"]] == ["a", "b", "c", "d"]
+    assert all(len(body["nextCursor"] or "") < 1000 for body in pages)
 
 
-def test_walk_over_every_kind_of_identity(projects, app_factory):
-    """Pages go on behind any identity, long ones too."""
+def test_pages_over_ids_of_every_type(projects, app_factory):
+    """Pages continue after any id, also long ones; each links to the next."""
     ids = [None, 1, 10**18, "a", "x" * 999, "x" * 999 + "y", ObjectId(), 1.5, True, {"a": "y" * 500}, {"a": "y" * 501}]
     projects.insert_many([{"_id": identity, "owner": "ada"} for identity in ids])
     client = app_factory(projects).test_client()
-    whole = strict_json(client.get("/api/usage"))["projectStats"]
-    walked, query = [], "limit=1"
+    full = strict_json(client.get("/api/usage"))["projectStats"]
+    found, query = [], "limit=1"
     while query:
         response = client.get(f"/api/usage?{query}")
-        walked += strict_json(response)["projectStats"]
+        found += strict_json(response)["projectStats"]
         link = response.headers.get("Link")
         assert link is None or link.endswith('>; rel="next"')
         assert link is None or len(link) < 2500
         query = link and link.removeprefix("<?").removesuffix('>; rel="next"')
-    assert walked == whole
-    assert len(whole) == len(ids)
+    assert found == full
+    assert len(full) == len(ids)
 
 
-def test_moved_meanwhile(projects, app_factory):
-    """What stays where it is appears once, although others move, come and go between two pages."""
+def test_changes_between_pages(projects, app_factory):
+    """Rows that stay in place are returned once, although others move, appear and go between pages."""
     projects.insert_many([{"_id": number, "owner": "ada", "totalRequest": number} for number in range(10)])
     client = app_factory(projects).test_client()
     first = client.get("/api/usage?limit=4").json
@@ -257,8 +244,8 @@ def test_moved_meanwhile(projects, app_factory):
 @pytest.mark.parametrize(
     ("limit", "rows", "ends"), [(0, 0, True), (1, 1, False), (2, 2, False), (3, 3, True), (4, 3, True)]
 )
-def test_limit(any_projects, client, limit, rows, ends):
-    """A page that holds the last row has no cursor, and neither has an empty one."""
+def test_last_page_has_no_cursor(any_projects, client, limit, rows, ends):
+    """The page with the last row has no cursor, nor has an empty one."""
     any_projects.insert_many([{"owner": "ada", "plan": "pro", "totalRequest": 1} for _ in range(3)])
     body = client.get(f"/api/usage?limit={limit}&groupBy=plan").json
     assert len(body["projectStats"]) == rows
@@ -268,8 +255,8 @@ def test_limit(any_projects, client, limit, rows, ends):
     assert list(body) == ["success", "totalRequests", "projectStats", "groups", "nextCursor"]
 
 
-def test_link(any_projects, client):
-    """The next page is linked with everything that was asked for, the host's own names too."""
+def test_link_has_every_parameter(any_projects, client):
+    """The link to the next page has all parameters of the request, unknown ones too."""
     any_projects.insert_many([{"owner": "ada", "plan": "a b&c"} for _ in range(3)])
     response = client.get("/api/usage?plan=a+b%26c&limit=1&utm=%C3%A9")
     query = response.headers["Link"].removeprefix("<?").removesuffix('>; rel="next"')
@@ -277,13 +264,13 @@ def test_link(any_projects, client):
     assert "Link" not in client.get("/api/usage?limit=1000").headers
 
 
-def test_groups_of_nothing(client):
-    """Without rows there are no groups, and without requests no shares."""
+def test_no_groups_without_rows(client):
+    """Without rows there are no groups."""
     assert client.get("/api/usage?groupBy=plan").json["groups"] == []
 
 
 def test_shares(any_projects, client):
-    """A group's share has four decimals, and is null where the total is not above 0."""
+    """A group's share has four decimals, and is null if the total is not positive."""
     any_projects.insert_many([{"owner": "ada", "plan": plan, "totalRequest": 1} for plan in ("a", "a", "b")])
     body = client.get("/api/usage?groupBy=plan").json
     assert [group["share"] for group in body["groups"]] == [0.6667, 0.3333]
@@ -294,8 +281,8 @@ def test_shares(any_projects, client):
     assert [group["share"] for group in client.get("/api/usage?groupBy=plan").json["groups"]] == [None] * 3
 
 
-def test_filters_see_what_is_shown(projects, app_factory):
-    """A filter compares what a row shows, also where that is not what is stored."""
+def test_filters_apply_to_returned_values(projects, app_factory):
+    """A filter compares the returned value, not the stored one."""
     projects.insert_many(
         [
             {"_id": 1, "owner": "ada", "plan": 5, "totalRequest": Decimal128("2.0")},
@@ -308,20 +295,18 @@ def test_filters_see_what_is_shown(projects, app_factory):
     assert [row["_id"] for row in client.get("/api/usage?maxRequests=2").json["projectStats"]] == [1, 2]
 
 
-def test_bad_text_beside_good(app_factory):
-    """Rows that cannot be written as they are stored pass the same filters and groups."""
-
-    class Store:
-        def iter_projects(self, owner):
-            for number in range(4):
-                yield {
-                    "_id": ObjectId(f"{number:024}"),
-                    "name": "a\ud800" if number % 2 else "b",
-                    "plan": "Pro",
-                    "totalRequest": 2**70 + number,
-                }
-
-    client = app_factory(Store()).test_client()
+def test_invalid_text_and_large_counts(app_factory):
+    """Rows that need a slower encoding pass the same filters and groups."""
+    rows = [
+        {
+            "_id": ObjectId(f"{number:024}"),
+            "name": "a\ud800" if number % 2 else "b",
+            "plan": "Pro",
+            "totalRequest": 2**70 + number,
+        }
+        for number in range(4)
+    ]
+    client = app_factory(StubStore(*rows)).test_client()
     body = strict_json(client.get("/api/usage?plan=pro&groupBy=plan&sort=name&order=desc&limit=3"))
     assert [row["name"] for row in body["projectStats"]] == ["b", "b", "a\ufffd"]
     assert body["groups"][0]["projects"] == 4
@@ -337,16 +322,14 @@ def test_bad_text_beside_good(app_factory):
     ],
 )
 def test_dates_are_sorted_as_instants(projects, app_factory, stored, order):
-    """Dates stand in the order of time, in whatever form they are shown; what is no date comes last."""
+    """Dates are sorted by time whatever their notation; other text comes last."""
     projects.insert_many([{"_id": number, "owner": "ada", "updatedAt": value} for number, value in enumerate(stored)])
     body = app_factory(projects).test_client().get("/api/usage?sort=updatedAt").json
     assert [row["_id"] for row in body["projectStats"]] == order
 
 
-def test_same_on_both_databases(projects, app_factory):
-    """An embedded database answers byte for byte as the real one."""
-    import mongomock
-
+def test_mongomock_gives_the_same_bytes(projects, app_factory):
+    """A mongomock collection gives the same bytes as a real one."""
     embedded = mongomock.MongoClient().platform.projects
     for collection in (projects, embedded):
         collection.insert_many(
