@@ -56,8 +56,8 @@ def imported(path):
             yield from (".".join([*base, alias.name]) for alias in node.names)
 
 
-def test_every_room_is_known():
-    """A new package or public module is added to the table."""
+def test_rules_are_complete():
+    """The table has every package and public module."""
     assert {room_of(path) for path in MODULES} == {room for room in RULES if "/" not in room}
 
 
@@ -70,14 +70,14 @@ def test_imports_point_down(path):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
-def test_libraries(path):
-    """A module uses only the libraries that the table allows."""
+def test_libraries_have_their_rooms(path):
+    """A module imports only the libraries that the table allows."""
     _, allowed = rules_for(path)
     assert {name.split(".")[0] for name in imported(path)} & LIBRARIES <= allowed
 
 
 @pytest.mark.parametrize("package", [room for room in RULES if (ROOT / room).is_dir()])
-def test_no_cycles(package):
+def test_modules_of_a_package_have_no_cycle(package):
     """The modules of one package do not import each other in a cycle."""
     graph = {
         path.stem: {name.split(".")[2] for name in imported(path) if name.startswith(f"flask_usage_stats.{package}.")}
@@ -99,8 +99,8 @@ def test_rules_have_no_cycles():
         graph = {name: others for name, others in graph.items() if name not in leaves}
 
 
-def test_what_a_mount_loads():
-    """Building a blueprint loads none of the libraries that only some applications need."""
+def test_optional_libraries_are_not_loaded():
+    """Building a blueprint loads no library that only some applications need."""
     program = (
         "import sys; from flask_usage_stats import ProjectStore, create_usage_blueprint;"
         " from pymongo import MongoClient; db = MongoClient(connect=False).platform;"

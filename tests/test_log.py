@@ -1,4 +1,4 @@
-"""What an operator reads: each failure once, with its cause, and nothing that is not theirs to read."""
+"""The log: each failure once, with its cause, and neither secrets nor stored values."""
 
 import logging
 import re
@@ -6,30 +6,22 @@ from datetime import datetime
 
 import pytest
 from bson import ObjectId
-from flask import Flask
-from flask_jwt_extended import JWTManager, create_access_token
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
+from support import StubStore, bearer, jwt_app, make_token
 
-from flask_usage_stats import ConfigurationError, ProjectStore, StoreError, create_usage_blueprint
-from flask_usage_stats.jwt import jwt_identity
+from flask_usage_stats import ConfigurationError, ProjectStore, StoreError
 
 SECRET = "swordfish"
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-class Breaking:
-    """A store that fails in a given way."""
-
-    def __init__(self, error):
-        self.error = error
-
-    def iter_projects(self, owner):
-        yield {"_id": 1, "name": SECRET}
-        raise self.error
+def failing_store(error, name=SECRET):
+    return StubStore({"_id": 1, "name": name}, error=error)
 
 
-def only(caplog):
+def only_record(caplog):
+    """Return the one record, which is a single line without the secret."""
     (record,) = caplog.records
     assert record.name == "flask_usage_stats"
     assert not CONTROLS.search(record.getMessage())
@@ -51,10 +43,10 @@ class TestFailures:
         ],
         ids=lambda error: type(error).__name__[:12],
     )
-    def test_of_others(self, ask, caplog, error):
-        """An error that is not ours is one line: its type and place, without its text."""
-        assert ask(Breaking(error)).status_code == 500
-        record = only(caplog)
+    def test_foreign_error(self, ask, caplog, error):
+        """A foreign error is logged with its type and origin, without its message."""
+        assert ask(failing_store(error)).status_code == 500
+        record = only_record(caplog)
         assert record.levelno == logging.ERROR
         assert type(error).__name__.split("\n")[0] in record.getMessage()
         assert "in iter_projects" in record.getMessage()
@@ -69,28 +61,28 @@ class TestFailures:
         ],
         ids=["store", "misuse", "controls", "long"],
     )
-    def test_of_ours(self, ask, caplog, error, shown):
-        """An error of ours is logged with its message, on one line and cut short."""
-        ask(Breaking(error))
-        assert shown in only(caplog).getMessage()
-        assert len(only(caplog).getMessage()) < 800
+    def test_own_error(self, ask, caplog, error, shown):
+        """An error of this package is logged with its message, escaped and truncated."""
+        ask(failing_store(error))
+        assert shown in only_record(caplog).getMessage()
+        assert len(only_record(caplog).getMessage()) < 800
 
-    def test_cause_of_the_driver(self, ask, caplog):
-        """A database that cannot be reached is named, with the driver's reason."""
+    def test_unreachable_server(self, ask, caplog):
+        """An unreachable server is logged with its address and the driver's reason."""
         with MongoClient(f"mongodb://user:{SECRET}@127.0.0.1:9", serverSelectionTimeoutMS=50) as client:
             ask(ProjectStore(client.platform.projects, timeout=0.2))
-        message = only(caplog).getMessage()
+        message = only_record(caplog).getMessage()
         assert "StoreError: the projects could not be read: ServerSelectionTimeoutError" in message
         assert "127.0.0.1:9" in message
 
-    def test_refused_by_the_server(self, mongodb_uri, ask, caplog):
-        """A server that asks for a login is an error with its code."""
+    def test_failed_login(self, mongodb_uri, ask, caplog):
+        """A failed login is logged with the server's error code."""
         with MongoClient(mongodb_uri, username="u", password=SECRET, serverSelectionTimeoutMS=2000) as client:
             ask(ProjectStore(client.platform.projects))
-        assert "OperationFailure 18 AuthenticationFailed" in only(caplog).getMessage()
+        assert "OperationFailure 18 AuthenticationFailed" in only_record(caplog).getMessage()
 
-    def test_nothing_to_say(self, projects, ask, caplog):
-        """An answer, and a refusal, are no news."""
+    def test_nothing_is_logged_without_a_failure(self, projects, ask, caplog):
+        """A successful response and a 401 are not logged."""
         caplog.set_level(logging.DEBUG, "flask_usage_stats")
         projects.insert_one({"owner": "ada", "name": "blog", "totalRequest": 1.0, "updatedAt": datetime(2024, 1, 1)})
         assert ask(projects).status_code == 200
@@ -112,30 +104,26 @@ class TestOwners:
         ],
         ids=["name", "controls", "formats", "long", "wide", "number", "ObjectId"],
     )
-    def test_owner(self, ask, caplog, owner, shown):
-        """An owner is shown by its repr, cut short: nobody writes lines into the log."""
-        ask(Breaking(RuntimeError(SECRET)), owner)
-        assert shown in only(caplog).getMessage()
+    def test_owner_is_escaped_and_truncated(self, ask, caplog, owner, shown):
+        """An owner is logged by its truncated repr, so that no user can forge lines of the log."""
+        ask(failing_store(RuntimeError(SECRET)), owner)
+        assert shown in only_record(caplog).getMessage()
 
-    def test_token(self, mongodb_uri, caplog):
-        """A token is in no line, whatever goes wrong behind it."""
-        app = Flask("host")
-        app.config["JWT_SECRET_KEY"] = "a key of at least thirty-two bytes, for HS256"
-        JWTManager(app)
-        app.register_blueprint(create_usage_blueprint(Breaking(RuntimeError()), authenticate=jwt_identity))
-        with app.app_context():
-            token = create_access_token("ada")
+    def test_token_is_never_logged(self, mongodb_uri, caplog):
+        """No part of a token is logged, whatever fails."""
+        app = jwt_app(failing_store(RuntimeError()))
+        token = make_token(app)
         caplog.set_level(logging.DEBUG)
         for value in (token, token[:-1], "x" * 40):
-            app.test_client().get(f"/api/usage?jwt={token}", headers={"Authorization": f"Bearer {value}"})
+            app.test_client().get(f"/api/usage?jwt={token}", headers=bearer(value))
         assert len([record for record in caplog.records if record.name == "flask_usage_stats"]) == 1
         for part in token.split("."):
             assert part not in caplog.text
 
 
-class TestChanges:
-    def test_identities(self, projects, ask, caplog):
-        """Project ids are shown by their repr, cut short; values are not shown at all."""
+class TestAdjustments:
+    def test_ids_are_escaped_and_truncated(self, projects, ask, caplog):
+        """Project ids are logged by their truncated repr; values are not logged."""
         odd = {"owner": "ada", "name": {SECRET: SECRET}, "totalRequest": SECRET, "createdAt": [SECRET]}
         ids = [
             "a\r\nERROR forged\x1b[2J",
@@ -148,27 +136,21 @@ class TestChanges:
         ]
         projects.insert_many([{"_id": identity} | odd for identity in ids])
         assert ask(projects).status_code == 200
-        record = only(caplog)
+        record = only_record(caplog)
         assert record.levelno == logging.WARNING
         assert "21 stored values" in record.getMessage()
         assert r"'a\r\nERROR forged\x1b[2J' name (dict), totalRequest (str), createdAt (list)" in record.getMessage()
         assert record.getMessage().count("totalRequest (str)") == 5
         assert len(record.getMessage()) < 1000
 
-    def test_every_request(self, projects, ask, caplog):
-        """Each request that had to change something says so once."""
+    def test_every_request_is_logged(self, projects, ask, caplog):
+        """Each request that converted values is logged once."""
         projects.insert_one({"owner": "ada", "name": [SECRET]})
         for _ in range(3):
             ask(projects)
         assert [record.levelno for record in caplog.records] == [logging.WARNING] * 3
 
-    def test_failure_after_changes(self, ask, caplog):
-        """A request that fails says only that."""
-
-        class Store:
-            def iter_projects(self, owner):
-                yield {"_id": 1, "name": [SECRET]}
-                raise RuntimeError(SECRET)
-
-        ask(Store())
-        assert only(caplog).levelno == logging.ERROR
+    def test_failure_after_adjustments(self, ask, caplog):
+        """A request that fails is logged as a failure only."""
+        ask(failing_store(RuntimeError(SECRET), name=[SECRET]))
+        assert only_record(caplog).levelno == logging.ERROR

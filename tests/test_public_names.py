@@ -1,4 +1,4 @@
-"""The package's face: short, sorted, documented."""
+"""The public names: few, sorted and documented."""
 
 import inspect
 from importlib import import_module
@@ -9,8 +9,8 @@ import flask_usage_stats
 from flask_usage_stats import errors
 
 
-def test_all():
-    """The root exports these names and no others, sorted."""
+def test_names_of_the_root():
+    """``__all__`` of the root is sorted and complete."""
     assert flask_usage_stats.__all__ == sorted(flask_usage_stats.__all__)
     rooms = {name for name, value in vars(flask_usage_stats).items() if inspect.ismodule(value)}
     public = {name for name in vars(flask_usage_stats) if not name.startswith("_")}
@@ -18,23 +18,23 @@ def test_all():
 
 
 @pytest.mark.parametrize("module", ["jwt", "openapi", "schemas", "testing"])
-def test_modules(module):
-    """What a module says it exports is there, sorted."""
+def test_names_of_public_modules(module):
+    """``__all__`` of a public module is sorted, and all its names exist."""
     module = import_module(f"flask_usage_stats.{module}")
     assert module.__all__ == sorted(module.__all__)
     assert all(hasattr(module, name) for name in module.__all__)
 
 
-def test_docstrings():
-    """Every exported class and function says what it is and since when."""
+def test_version_of_every_name():
+    """Every exported class and function is documented with the version that added it."""
     for name in flask_usage_stats.__all__:
         exported = getattr(flask_usage_stats, name)
         if inspect.isclass(exported) or inspect.isfunction(exported):
             assert "versionadded" in exported.__doc__, name
 
 
-def test_errors():
-    """Every error of the package is a UsageStatsError, and the root exports the whole tree."""
+def test_error_tree():
+    """Every error derives from UsageStatsError, and the root exports all of them."""
     tree = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
     assert tree <= set(flask_usage_stats.__all__)
     assert all(issubclass(getattr(errors, name), flask_usage_stats.UsageStatsError) for name in tree)

@@ -1,4 +1,4 @@
-"""The contract as schemas: what they refuse."""
+"""The schemas of the wire contract."""
 
 import math
 
@@ -10,8 +10,8 @@ from flask_usage_stats.schemas import ErrorSchema, ProjectSchema, UsageSchema
 GOOD = {"success": True, "totalRequests": 3, "projectStats": [{"_id": "1", "totalRequest": 3}]}
 
 
-def test_accepts():
-    """An answer of the contract has no errors, and neither has an error."""
+def test_valid_bodies():
+    """A body of the contract is valid, and so is an error."""
     assert UsageSchema().validate(GOOD) == {}
     assert ErrorSchema().validate({"success": False, "message": "x"}) == {}
 
@@ -37,14 +37,14 @@ def test_accepts():
     ],
     ids=repr,
 )
-def test_refuses(change):
-    """What the contract does not have is an error."""
+def test_invalid_bodies(change):
+    """Anything else is invalid."""
     assert UsageSchema().validate(GOOD | change)
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_required(name):
-    """No part of an answer may be missing."""
+def test_every_key_is_required(name):
+    """No key of a body may be missing."""
     assert UsageSchema().validate({other: value for other, value in GOOD.items() if other != name})
 
 
@@ -58,11 +58,11 @@ def test_required(name):
         {"success": False, "message": 5},
     ],
 )
-def test_refuses_errors(body):
-    """An error is false with a message, exactly."""
+def test_invalid_errors(body):
+    """An error has exactly a false ``success`` and a message."""
     assert ErrorSchema().validate(body)
 
 
-def test_one_table():
-    """The schema's fields are those of the table, in its order."""
+def test_fields_are_those_of_the_table():
+    """The schema has the fields of the table, in its order."""
     assert list(ProjectSchema().fields) == [field.name for field in FIELDS]
