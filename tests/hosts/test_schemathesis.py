@@ -1,0 +1,41 @@
+"""A client that is generated from the OpenAPI document."""
+
+import pytest
+import schemathesis
+from documents import documented_app
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import load_all_checks
+from support import bearer
+
+from flask_usage_stats.openapi import openapi_document
+
+EXAMPLES = 150
+CHECKS = [f"{name}_conformance" for name in ("status_code", "content_type", "response_headers", "response_schema")]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/api/usage", "/down/usage"])
+def test_generated_requests(projects, path, method):
+    """Any request that schemathesis generates from the document gets a documented response."""
+    app = documented_app(projects)
+    app.view_functions["openapi_document"] = lambda: openapi_document(path.removesuffix("/usage"))
+    operation = schemathesis.openapi.from_wsgi("/openapi.json", app)[path][method]
+    load_all_checks()
+    checks = schemathesis.checks.CHECKS.get_by_names(CHECKS)
+    seen = set()
+
+    @settings(
+        max_examples=EXAMPLES,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(), name=st.sampled_from(["ada", "ada", "ada", "nobody"]))
+    def send(case, name):
+        response = case.call(headers=bearer(name))
+        seen.add(response.status_code)
+        case.validate_response(response, checks=checks)
+
+    send()
+    assert seen >= ({200, 400, 401} if path == "/api/usage" else {400, 401, 500})
