@@ -1,4 +1,4 @@
-"""Real host applications: what they are made of, and how they are served. The bytes are the same in each."""
+"""Applications of other extensions, handlers, mounts and servers: the responses are the same bytes in each."""
 
 import contextlib
 import http.client
@@ -24,6 +24,7 @@ from flask import Blueprint, Flask, g, jsonify, request, session
 from flask.views import MethodView
 from flask_limiter.util import get_remote_address
 from servers import free_port
+from support import FAILED, INVALID, REQUIRED, bearer
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -31,14 +32,11 @@ from werkzeug.test import Client
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
 
-WHOLE = (
+USAGE = (
     '{"success":true,"totalRequests":12,"projectStats":['
     '{"_id":"507f1f77bcf86cd799439011","name":"bl\u00f6g","totalRequest":7,"updatedAt":"2024-03-14T10:15:00.000Z"},'
     '{"_id":"shop","plan":null,"totalRequest":5}]}'
 ).encode()
-REQUIRED = b'{"success":false,"message":"Authentication required"}'
-INVALID = b'{"success":false,"message":"Invalid or expired token"}'
-FAILED = b'{"success":false,"message":"Failed to fetch usage stats"}'
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +57,7 @@ def filled(projects):
 
 
 def caller():
-    """Take the caller from a header, and break where that says so."""
+    """Return the user that a header names, or fail if it says so."""
     who = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if who == "broken":
         raise RuntimeError(who)
@@ -71,13 +69,13 @@ def blueprint(projects):
     return create_usage_blueprint(ProjectStore(projects), authenticate=caller)
 
 
-ASKED = [("ada", 200, WHOLE), (None, 401, REQUIRED), ("nobody", 401, INVALID), ("broken", 500, FAILED)]
+REQUESTS = [("ada", 200, USAGE), (None, 401, REQUIRED), ("nobody", 401, INVALID), ("broken", 500, FAILED)]
 
 
-def same(client, path="/api/usage", **request_):
-    """See that a host answers as every other one does, each kind of answer."""
-    for who, status, body in ASKED:
-        headers = {} if who is None else {"Authorization": f"Bearer {who}"}
+def check_responses(client, path="/api/usage", **request_):
+    """Check that an application gives the same responses as any other."""
+    for who, status, body in REQUESTS:
+        headers = {} if who is None else bearer(who)
         response = client.get(path, headers=headers, **request_)
         assert (response.status_code, response.data) == (status, body)
         assert response.headers["Content-Type"] == "application/json"
@@ -88,7 +86,7 @@ def same(client, path="/api/usage", **request_):
 
 class TestExtensions:
     def test_flask_pymongo(self, mongodb_uri, projects):
-        """Flask-PyMongo's JSON provider, which writes ObjectIds its own way, changes nothing."""
+        """Flask-PyMongo's JSON provider has no effect."""
         mongo = flask_pymongo.PyMongo()
         app = Flask("host")
         app.register_blueprint(create_usage_blueprint(ProjectStore(lambda: mongo.db.projects), authenticate=caller))
@@ -99,12 +97,12 @@ class TestExtensions:
             return jsonify(id=ObjectId("507f1f77bcf86cd799439011"))
 
         client = app.test_client()
-        same(client)
+        check_responses(client)
         assert "$oid" in client.get("/theirs").text
         mongo.cx.close()
 
     def test_flask_restx(self, blueprint):
-        """An application of flask-restx, whose error handling takes everything over, answers the same."""
+        """The error handlers of flask-restx have no effect."""
         app = Flask("host")
         api = flask_restx.Api(app, prefix="/v1")
 
@@ -118,21 +116,21 @@ class TestExtensions:
             return {"message": "theirs"}, 599
 
         app.register_blueprint(blueprint)
-        same(app.test_client())
+        check_responses(app.test_client())
         assert app.test_client().get("/v1/theirs").status_code in (418, 599)
         assert app.test_client().get("/swagger.json").status_code in (200, 404)
 
     def test_flask_restx_on_a_blueprint(self, blueprint):
-        """Beside flask-restx on a blueprint of the same prefix, the answers are the same."""
+        """A flask-restx blueprint with the same prefix has no effect."""
         app = Flask("host")
         parent = Blueprint("api", __name__, url_prefix="/api")
         flask_restx.Api(parent)
         app.register_blueprint(parent)
         app.register_blueprint(blueprint)
-        same(app.test_client())
+        check_responses(app.test_client())
 
     def test_flask_smorest(self, blueprint):
-        """An application of flask-smorest answers the same, registered on the application."""
+        """A flask-smorest application can mount the blueprint."""
         app = Flask("host")
         app.config |= {"API_TITLE": "host", "API_VERSION": "1", "OPENAPI_VERSION": "3.0.3", "OPENAPI_URL_PREFIX": "/"}
         api = flask_smorest.Api(app)
@@ -146,13 +144,13 @@ class TestExtensions:
 
         api.register_blueprint(theirs)
         app.register_blueprint(blueprint)
-        same(app.test_client())
+        check_responses(app.test_client())
         assert app.test_client().get("/theirs/").json["code"] == 404
         assert list(app.test_client().get("/openapi.json").json["paths"]) == ["/theirs/"]
 
     @pytest.mark.parametrize("json_errors", [True, False])
     def test_apiflask(self, projects, json_errors):
-        """An application of APIFlask answers the same, and its documentation still works."""
+        """An APIFlask application can mount the blueprint, and its documentation still works."""
         app = apiflask.APIFlask("host", json_errors=json_errors)
 
         @app.error_processor
@@ -160,12 +158,12 @@ class TestExtensions:
             return {"theirs": error.message}, error.status_code
 
         app.register_blueprint(create_usage_blueprint(ProjectStore(projects), authenticate=caller))
-        same(app.test_client())
+        check_responses(app.test_client())
         assert app.test_client().get("/openapi.json").status_code == 200
 
     @pytest.mark.parametrize("path", ["/api/usage", "/api/usage?x=1"])
-    def test_cors(self, blueprint, path):
-        """Flask-CORS answers the preflight without a token, and its headers come with every answer."""
+    def test_flask_cors(self, blueprint, path):
+        """Flask-CORS handles the preflight request without a token and adds its headers to every response."""
         app = Flask("host")
         flask_cors.CORS(
             app,
@@ -181,44 +179,44 @@ class TestExtensions:
         assert preflight.headers["Access-Control-Allow-Origin"] == "https://app.example"
         assert preflight.headers["Access-Control-Allow-Headers"] == "authorization"
         assert "GET" in preflight.headers["Access-Control-Allow-Methods"]
-        same(client, path)
-        answer = client.get(path, headers=origin)
-        assert answer.status_code == 401
-        assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
-        assert set(", ".join(answer.headers.getlist("Vary")).split(", ")) == {"Authorization", "Origin"}
+        check_responses(client, path)
+        response = client.get(path, headers=origin)
+        assert response.status_code == 401
+        assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
+        assert set(", ".join(response.headers.getlist("Vary")).split(", ")) == {"Authorization", "Origin"}
 
-    def test_limiter(self, blueprint):
-        """Flask-Limiter on the blueprint limits it, with the host's own page; below the limit nothing changes."""
+    def test_flask_limiter(self, blueprint):
+        """Flask-Limiter can limit the blueprint; below the limit nothing changes."""
         app = Flask("host")
         limiter = flask_limiter.Limiter(get_remote_address, app=app, storage_uri="memory://")
         limiter.limit("4/minute")(blueprint)
         app.register_blueprint(blueprint)
-        same(app.test_client())
+        check_responses(app.test_client())
         assert app.test_client().get("/api/usage").status_code == 429
 
-    def test_limiter_on_the_view(self, blueprint):
-        """Flask-Limiter on the one route, by its endpoint, limits it too."""
+    def test_flask_limiter_on_the_view(self, blueprint):
+        """Flask-Limiter can limit the view."""
         app = Flask("host")
         limiter = flask_limiter.Limiter(get_remote_address, app=app, storage_uri="memory://")
         app.register_blueprint(blueprint)
         app.view_functions["usage_stats.usage"] = limiter.limit("4/minute")(app.view_functions["usage_stats.usage"])
-        same(app.test_client())
+        check_responses(app.test_client())
         assert app.test_client().get("/api/usage").status_code == 429
 
 
-class TestHandlers:
+class TestHandlersAndHooks:
     @pytest.mark.parametrize("what", [Exception, HTTPException, RuntimeError, 401, 404, 500])
     @pytest.mark.parametrize("mode", [{}, {"DEBUG": True}, {"TESTING": True}, {"PROPAGATE_EXCEPTIONS": True}])
-    def test_catch_all(self, blueprint, what, mode):
-        """Handlers of the application see none of our answers, in no mode."""
+    def test_error_handlers_of_the_application(self, blueprint, what, mode):
+        """Error handlers of the application never see our responses, in any mode."""
         app = Flask("host")
         app.config |= mode
         app.register_error_handler(what, lambda error: ("theirs", 599))
         app.register_blueprint(blueprint)
-        same(app.test_client())
+        check_responses(app.test_client())
 
-    def test_hooks(self, blueprint):
-        """Hooks of the application run around our route as around any other."""
+    def test_hooks_of_the_application(self, blueprint):
+        """Hooks of the application run for our route as for any other."""
         app = Flask("host")
         seen = []
         app.secret_key = "x"
@@ -232,30 +230,30 @@ class TestHandlers:
             return response
 
         app.register_blueprint(blueprint)
-        same(app.test_client())
-        assert seen == ["before", "teardown"] * len(ASKED)
+        check_responses(app.test_client())
+        assert seen == ["before", "teardown"] * len(REQUESTS)
 
-    def test_blueprint_errors(self, blueprint):
-        """A parent's own handlers do not reach us either."""
+    def test_error_handlers_of_the_parent(self, blueprint):
+        """Error handlers of a parent blueprint never see our responses."""
         parent = Blueprint("parent", __name__, url_prefix="/v2")
         parent.register_error_handler(Exception, lambda error: ("theirs", 599))
         parent.register_blueprint(blueprint)
         app = Flask("host")
         app.register_blueprint(parent)
-        same(app.test_client(), "/v2/api/usage")
+        check_responses(app.test_client(), "/v2/api/usage")
 
 
 class TestMounts:
-    def test_two_mounts(self, blueprint):
-        """One blueprint mounted twice answers the same in both places."""
+    def test_blueprint_registered_twice(self, blueprint):
+        """A blueprint can be registered twice."""
         app = Flask("host")
         app.register_blueprint(blueprint)
         app.register_blueprint(blueprint, name="again", url_prefix="/v2")
-        same(app.test_client())
-        same(app.test_client(), "/v2/usage")
+        check_responses(app.test_client())
+        check_responses(app.test_client(), "/v2/usage")
 
-    def test_factory(self, projects):
-        """Applications out of a factory, one after the other and side by side, answer the same."""
+    def test_application_factory(self, projects):
+        """Applications of a factory do not affect each other."""
 
         def create_app():
             app = Flask("host")
@@ -264,46 +262,46 @@ class TestMounts:
 
         first, second = create_app(), create_app()
         for app in (first, second, create_app(), first):
-            same(app.test_client())
+            check_responses(app.test_client())
 
-    def test_two_applications(self, blueprint):
-        """Two applications in one process share a blueprint."""
+    def test_blueprint_shared_by_applications(self, blueprint):
+        """Two applications can share a blueprint."""
         apps = [Flask("one"), Flask("two")]
         for app in apps:
             app.register_blueprint(blueprint)
         for app in apps * 2:
-            same(app.test_client())
+            check_responses(app.test_client())
 
     def test_script_name(self, blueprint):
-        """Behind a prefix of the server's, by SCRIPT_NAME or a dispatcher, the answers are the same."""
+        """A prefix from SCRIPT_NAME or a dispatcher changes the path only."""
         app = Flask("host")
         app.register_blueprint(blueprint)
-        same(app.test_client(), environ_overrides={"SCRIPT_NAME": "/platform"})
-        same(Client(DispatcherMiddleware(Flask("root"), {"/platform": app})), "/platform/api/usage")
+        check_responses(app.test_client(), environ_overrides={"SCRIPT_NAME": "/platform"})
+        check_responses(Client(DispatcherMiddleware(Flask("root"), {"/platform": app})), "/platform/api/usage")
         with app.test_request_context(environ_overrides={"SCRIPT_NAME": "/platform"}):
             assert app.url_for("usage_stats.usage") == "/platform/api/usage"
 
     def test_proxy(self, blueprint):
-        """Behind a reverse proxy's headers, the answers are the same."""
+        """Headers of a reverse proxy have no effect."""
         app = Flask("host")
         app.wsgi_app = ProxyFix(app.wsgi_app, x_prefix=1)
         app.register_blueprint(blueprint)
         client = app.test_client()
         headers = {"Authorization": "Bearer ada", "X-Forwarded-Prefix": "/p", "X-Forwarded-Host": "evil.example"}
-        assert client.get("/api/usage", headers=headers).data == WHOLE
+        assert client.get("/api/usage", headers=headers).data == USAGE
 
     @pytest.mark.parametrize("setting", [{"APPLICATION_ROOT": "/x"}, {"SERVER_NAME": "localhost"}, {}])
-    def test_routing(self, blueprint, setting):
-        """Settings of the host's routing do not reach the answers."""
+    def test_routing_settings(self, blueprint, setting):
+        """Settings of the application's routing have no effect."""
         app = Flask("host")
         app.config |= setting
         app.url_map.strict_slashes = False
         app.register_blueprint(blueprint)
-        same(app.test_client())
+        check_responses(app.test_client())
 
 
 SERVED = '''
-"""A host for gunicorn: the application is built once, before it forks."""
+"""An application for gunicorn, built once before it forks."""
 
 import os
 
@@ -358,7 +356,7 @@ def gunicorn(folder, *arguments, uri, database):
         deadline = time.monotonic() + 30
         while True:
             with contextlib.suppress(OSError):
-                ask(port)
+                send(port)
                 break
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
@@ -368,10 +366,10 @@ def gunicorn(folder, *arguments, uri, database):
         process.wait(30)
 
 
-def ask(port, who=None):
+def send(port, who=None):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("GET", "/api/usage", headers={} if who is None else {"Authorization": f"Bearer {who}"})
+        connection.request("GET", "/api/usage", headers={} if who is None else bearer(who))
         response = connection.getresponse()
         return response.status, response.read(), response.headers["X-Worker"]
     finally:
@@ -389,27 +387,27 @@ class TestServers:
         ids=" ".join,
     )
     def test_gunicorn(self, tmp_path, mongodb_uri, projects, arguments):
-        """Workers that were forked from one application answer the same, under load, without a warning of a fork."""
+        """Forked workers give the same responses under load, without a warning about forks."""
         with gunicorn(tmp_path, *arguments, uri=mongodb_uri, database=projects.database.name) as (port, log):
             with ThreadPoolExecutor(8) as pool:
-                asked = [one for one in ASKED for _ in range(40)]
-                answers = list(pool.map(lambda one: ask(port, one[0]), asked))
-            for (_, status, body), answer in zip(asked, answers, strict=True):
-                assert answer[:2] == (status, body)
-            workers = {worker for _, _, worker in answers}
+                requests = [one for one in REQUESTS for _ in range(40)]
+                responses = list(pool.map(lambda one: send(port, one[0]), requests))
+            for (_, status, body), response in zip(requests, responses, strict=True):
+                assert response[:2] == (status, body)
+            workers = {worker for _, _, worker in responses}
             assert len(workers) == int(arguments[arguments.index("--workers") + 1])
         assert not re.search("UserWarning|before fork|Traceback", log.read_text())
 
     def test_threads(self, blueprint):
-        """Threads that ask one application at once each get their own caller's answer."""
+        """Threads that send requests at the same time each get their own user's response."""
         app = Flask("host")
         app.register_blueprint(blueprint)
         wrong, start = [], threading.Barrier(16)
 
         def run(number):
             start.wait()
-            who, status, body = ASKED[number % len(ASKED)]
-            headers = {} if who is None else {"Authorization": f"Bearer {who}"}
+            who, status, body = REQUESTS[number % len(REQUESTS)]
+            headers = {} if who is None else bearer(who)
             for _ in range(20):
                 response = app.test_client().get("/api/usage", headers=headers)
                 if (response.status_code, response.data) != (status, body):
@@ -420,8 +418,8 @@ class TestServers:
         assert not wrong
 
 
-def test_leaves_no_trace_in_a_full_host(mongodb_uri, projects, blueprint):
-    """Nothing of a host with all of its extensions changes around the registration but one blueprint, its rule and its command."""
+def test_registration_changes_nothing_else(mongodb_uri, projects, blueprint):
+    """Registration adds one blueprint, its rule and its command, and changes nothing else of the application."""
     app = apiflask.APIFlask("host")
     app.secret_key = "x"
     mongo = flask_pymongo.PyMongo(app, uri=f"{mongodb_uri}/{projects.database.name}")
@@ -447,12 +445,12 @@ def test_leaves_no_trace_in_a_full_host(mongodb_uri, projects, blueprint):
     ]
 
     def snapshot():
-        return {name: shown(getattr(app, name)) for name in names} | {
-            "jinja": shown([app.jinja_env.filters, app.jinja_env.globals, app.jinja_env.tests]),
-            "log": shown([app.logger.level, app.logger.handlers]),
+        return {name: snapshot_of(getattr(app, name)) for name in names} | {
+            "jinja": snapshot_of([app.jinja_env.filters, app.jinja_env.globals, app.jinja_env.tests]),
+            "log": snapshot_of([app.logger.level, app.logger.handlers]),
             "cli": sorted(app.cli.commands),
             "others": [
-                shown(rule) for rule in app.url_map.iter_rules() if not rule.endpoint.startswith("usage_stats.")
+                snapshot_of(rule) for rule in app.url_map.iter_rules() if not rule.endpoint.startswith("usage_stats.")
             ],
         }
 
@@ -461,18 +459,18 @@ def test_leaves_no_trace_in_a_full_host(mongodb_uri, projects, blueprint):
     after = snapshot()
     before["cli"] = sorted([*before["cli"], "usage"])
     assert after == before
-    same(app.test_client())
+    check_responses(app.test_client())
     ours = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("usage_stats.")]
     assert [(rule.rule, sorted(rule.methods)) for rule in ours] == [("/api/usage", ["GET", "HEAD", "OPTIONS"])]
     assert [name for name in app.view_functions if name.startswith("usage_stats")] == ["usage_stats.usage"]
     mongo.cx.close()
 
 
-def shown(value):
-    """Copy what a host holds as text, so that a change inside is seen; what Flask keeps for each blueprint is ours."""
+def snapshot_of(value):
+    """Copy a value as text, so that changes inside it are noticed, without what Flask keeps for our blueprint."""
     if isinstance(value, dict):
-        content = {repr(key): shown(one) for key, one in value.items() if key != "usage_stats"}
+        content = {repr(key): snapshot_of(one) for key, one in value.items() if key != "usage_stats"}
         return {key: one for key, one in content.items() if one not in ({}, [])}
     if isinstance(value, list | tuple):
-        return [shown(one) for one in value]
+        return [snapshot_of(one) for one in value]
     return repr(value)
