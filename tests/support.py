@@ -39,6 +39,16 @@ class StubStore:
             raise self.error
 
 
+class ListStore:
+    """A store that yields the rows of the owner."""
+
+    def __init__(self, *rows):
+        self.rows = rows
+
+    def iter_projects(self, owner, /):
+        return [row for row in self.rows if row["owner"] == owner]
+
+
 def raiser(error):
     """Return a callback that takes anything and raises an error."""
 

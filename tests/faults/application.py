@@ -1,37 +1,39 @@
-"""A host application whose client is under test, and a hand on the server that it asks."""
+"""The application under test, and control of the server behind it."""
 
 import contextlib
+import itertools
 import secrets
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event, Lock
 
 from flask import Flask
 from pymongo import MongoClient, monitoring
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
 
-TIMEOUT = 1.0  # seconds, of the stores whose limit is tested
+TIMEOUT = 1.0  # seconds, of the stores that are to fail in time
 PATIENCE = 5.0  # seconds, of the stores that are to succeed: the default
 
 
 @dataclass(frozen=True)
-class Answer:
+class Result:
     status: int
     body: bytes
     seconds: float
 
 
 class _Connections(monitoring.ConnectionPoolListener):
-    """Counts the connections that are lent out."""
+    """Counts the connections that are checked out."""
 
     def __init__(self):
-        self.lent = 0
-        self._lock = threading.Lock()
+        self.checked_out = 0
+        self._lock = Lock()
 
     def _count(self, number):
         with self._lock:
-            self.lent += number
+            self.checked_out += number
 
     def connection_checked_out(self, event):
         self._count(1)
@@ -47,12 +49,12 @@ class _Connections(monitoring.ConnectionPoolListener):
 
 
 class Host:
-    """An application with one client, asked by one owner."""
+    """An application with one client and one signed-in owner."""
 
     def __init__(self, uri, *, owner="ada", timeout=TIMEOUT, owner_filter=None, **options):
         self.name = f"host-{secrets.token_hex(6)}"
         self.owner, self.timeout = owner, timeout
-        self.whole = None  # the whole answer's bytes, where they are not those of the projects that all tests share
+        self.expected = None  # the body, if it is not that of the projects shared by all tests
         self.connections = _Connections()
         self._options = {"appname": self.name, "heartbeatFrequencyMS": 500, "event_listeners": [self.connections]}
         self._options |= options
@@ -70,18 +72,18 @@ class Host:
     def get(self, *, patient=False):
         began = time.monotonic()
         response = self._app.test_client().get("/patient/usage" if patient else "/api/usage")
-        return Answer(response.status_code, response.data, time.monotonic() - began)
+        return Result(response.status_code, response.data, time.monotonic() - began)
 
 
 def connections_of(uri, name):
-    """Say what a server still does for a host, idle connections among it."""
+    """Return the operations and idle connections that a server has for a host."""
     with MongoClient(uri, directConnection=True) as client:
         operations = client.admin.aggregate([{"$currentOp": {"allUsers": True, "idleConnections": True}}])
         return [one for one in operations if one.get("appName") == name]
 
 
 def arm(uri, host, commands, mode="alwaysOn", **data):
-    """Let a server spoil the commands of one host's client."""
+    """Make the commands of one host's client fail on the server."""
     with MongoClient(uri, directConnection=True) as control:
         data |= {"failCommands": list(commands), "appName": host.name}
         control.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
@@ -94,9 +96,37 @@ def disarm(uri):
 
 @contextlib.contextmanager
 def armed(uri, host, commands, mode="alwaysOn", **data):
-    """Let a server spoil the commands of one host's client, for a while."""
+    """Make the commands of one host's client fail on the server inside a ``with`` block."""
     arm(uri, host, commands, mode, **data)
     try:
         yield
     finally:
         disarm(uri)
+
+
+def get_in_threads(host, threads=16, times=1):
+    """Send requests from several threads at once and return all results."""
+    with ThreadPoolExecutor(threads) as pool:
+        running = [pool.submit(lambda: [host.get() for _ in range(times)]) for _ in range(threads)]
+        return list(itertools.chain.from_iterable(one.result() for one in running))
+
+
+@contextlib.contextmanager
+def load(host, threads):
+    """Send requests without a pause inside a ``with`` block; afterwards the list has their results."""
+    results, stop = [], Event()
+
+    def send():
+        own = []
+        while not stop.is_set():
+            own.append(host.get())
+        return own
+
+    with ThreadPoolExecutor(threads) as pool:
+        running = [pool.submit(send) for _ in range(threads)]
+        try:
+            time.sleep(0.3)
+            yield results
+        finally:
+            stop.set()
+        results.extend(itertools.chain.from_iterable(one.result() for one in running))

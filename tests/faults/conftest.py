@@ -1,4 +1,4 @@
-"""A server that may be harmed, a host application on it, and the record of how it answered."""
+"""Servers that tests may damage, hosts that use them, and the recording of their responses."""
 
 import contextlib
 import json
@@ -14,19 +14,19 @@ from faults.application import Host, connections_of
 from faults.proxy import Proxy
 from pymongo import MongoClient
 from servers import Mongod, MongoDBMissingError, ReplicaSet
+from support import FAILED
 
 from flask_usage_stats import ProjectStore
 
-GRACE = 1.0  # seconds, that the design gives an answer beyond its store's time
-PROJECTS = 3000  # of ada: two batches of the store's, so that a fault can come between them
+GRACE = 1.0  # seconds that a response may take beyond the timeout of its store
+PROJECTS = 3000  # of ada: two batches, so that a fault can occur between them
 RESULTS = os.environ.get("USAGE_STATS_FAULT_RESULTS")
 ROUNDS = int(os.environ.get("USAGE_STATS_FAULT_ROUNDS", "1"))
 _SMALL = ("--wiredTigerCacheSizeGB", "0.25")
-_FAILED = b'{"success":false,"message":"Failed to fetch usage stats"}'
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "injects(group, what, promise): what a fault test does, for docs/reliability.md")
+    config.addinivalue_line("markers", "injects(fault, expected): the row of a fault test in docs/reliability.md")
     config.addinivalue_line("markers", "xdist_group(name): tests that share one process under pytest-xdist")
 
 
@@ -42,7 +42,7 @@ def _missing_is_skipped():
         yield
     except MongoDBMissingError as error:
         if os.environ.get("REQUIRE_MONGODB"):
-            pytest.fail(f"a real MongoDB is demanded: {error}")
+            pytest.fail(f"REQUIRE_MONGODB is set: {error}")
         pytest.skip(f"no MongoDB: {error}")
 
 
@@ -64,7 +64,7 @@ def _fill(uri, **options):
         ProjectStore(projects).ensure_indexes()
 
 
-def _whole(owner):
+def _expected(owner):
     rows = {
         "ada": [
             f'{{"_id":{index},"name":"project {index}","totalRequest":{index}}}' for index in reversed(range(PROJECTS))
@@ -87,7 +87,7 @@ def _server(tmp_path_factory):
 
 @pytest.fixture
 def server(_server):
-    """Give a filled server of this process's own, running and without fail points."""
+    """Return a running server with projects, used by this process only."""
     if not _server.runs:
         _server.start()
     yield _server
@@ -107,7 +107,7 @@ def _replica_set(tmp_path_factory):
 
 @pytest.fixture
 def replica_set(_replica_set):
-    """Give three filled servers, all of them well."""
+    """Return three running servers with projects and a primary."""
     _replica_set.heal()
     yield _replica_set
     _replica_set.heal()
@@ -115,17 +115,17 @@ def replica_set(_replica_set):
 
 @pytest.fixture
 def proxy(server):
-    """Give a network before the server."""
+    """Return a network in front of the server."""
     network = Proxy(server.port)
     yield network
     network.close()
 
 
 class Trial:
-    """What one test does to a host, and how long it waited for its answers at worst."""
+    """The hosts of a test and their responses under its fault."""
 
     def __init__(self):
-        self.answers = []
+        self.results = []
         self.bound = 0.0
         self._hosts = []
         self._threads = set(threading.enumerate())
@@ -136,37 +136,37 @@ class Trial:
         return host
 
     def healthy(self, host):
-        """Ask without a fault: the answer is whole, at the first try."""
-        self._judge(host, host.get(patient=True), {200}, host.patience)
+        """Check that without a fault the first response is complete."""
+        self._check(host, host.get(patient=True), {200}, host.patience)
 
     def serving(self, host):
-        """Ask under a fault that costs no answer, also of a machine that is busy with other tests."""
-        self.judge(host, host.get(patient=True), {200}, host.patience)
+        """Check that under a fault the response is complete."""
+        self.check(host, host.get(patient=True), {200}, host.patience)
 
     def failing(self, host, within=None):
-        """Ask under a fault that makes an answer impossible."""
-        self.judge(host, host.get(), {500}, within)
+        """Check that under a fault the response is the error."""
+        self.check(host, host.get(), {500}, within)
 
     def either(self, host):
-        """Ask under a fault that may cost the answer."""
-        self.judge(host, host.get(), {200, 500})
+        """Check that under a fault the response is complete or the error."""
+        self.check(host, host.get(), {200, 500})
 
-    def judge(self, host, answer, statuses, within=None):
-        """Count an answer under a fault, which is whole or the error, and in time."""
+    def check(self, host, result, statuses, within=None):
+        """Check and record a response under a fault: complete or the error, and in time."""
         timeout = host.timeout if within is None else within
-        self._judge(host, answer, statuses, timeout)
+        self._check(host, result, statuses, timeout)
         self.bound = max(self.bound, timeout + GRACE)
-        self.answers.append(answer)
+        self.results.append(result)
 
-    def _judge(self, host, answer, statuses, timeout):
-        assert answer.status in statuses, answer.body[:200]
-        assert answer.body == (host.whole or _whole(host.owner) if answer.status == 200 else _FAILED)
-        assert answer.seconds < timeout + GRACE
+    def _check(self, host, result, statuses, timeout):
+        assert result.status in statuses, result.body[:200]
+        assert result.body == (host.expected or _expected(host.owner) if result.status == 200 else FAILED)
+        assert result.seconds < timeout + GRACE
 
     def nothing_left(self):
-        """See that hosts lent out no connection for ever, and that their threads end with their clients."""
+        """Check that every connection is returned and that threads end with their clients."""
         for host in self._hosts:
-            assert _soon(lambda host=host: host.connections.lent == 0), "a connection was not given back"
+            assert _soon(lambda host=host: host.connections.checked_out == 0), "a connection was not returned"
             host.client.close()
         assert _soon(lambda: not set(threading.enumerate()) - self._threads), threading.enumerate()
 
@@ -186,7 +186,7 @@ def _soon(condition, seconds=10):
 
 @pytest.fixture
 def trial(request, caplog):
-    """Give the means to ask under a fault; afterwards nothing may be left behind, and the result is written down."""
+    """Return a trial; afterwards nothing may be left behind, and its responses are recorded."""
     places = ("server", "proxy", "replica_set")  # first, so that they outlive this one
     here = {name: request.getfixturevalue(name) for name in places if name in request.fixturenames}
     running = Trial()
@@ -203,24 +203,24 @@ def trial(request, caplog):
 
 
 def _logged_once(running, caplog):
-    """See that each error was logged once, and no more."""
+    """Check that each error was logged exactly once."""
     errors = [record for record in caplog.get_records("call") if record.levelno == logging.ERROR]
-    assert len(errors) == Counter(answer.status for answer in running.answers)[500]
+    assert len(errors) == Counter(result.status for result in running.results)[500]
 
 
 def _write_down(node, running):
-    (group, what, promise) = node.get_closest_marker("injects").args
-    assert running.answers, "a fault test asks under its fault"
+    fault, expected = node.get_closest_marker("injects").args
+    assert running.results, "a fault test must send requests under its fault"
     if RESULTS:
         line = {
             "test": node.originalname,
-            "group": group,
-            "what": what,
-            "promise": promise,
-            "answers": len(running.answers),
-            "errors": sum(answer.status == 500 for answer in running.answers),
+            "group": node.module.GROUP,
+            "what": fault,
+            "promise": expected,
+            "answers": len(running.results),
+            "errors": sum(result.status == 500 for result in running.results),
             "bound": running.bound,
-            "longest": max(answer.seconds for answer in running.answers),
+            "longest": max(result.seconds for result in running.results),
         }
         with Path(RESULTS).open("a") as file:
             file.write(json.dumps(line) + "\n")

@@ -1,4 +1,4 @@
-"""A network between the client and its server, in which replies can be spoilt."""
+"""A network between the client and its server that can damage replies."""
 
 import asyncio
 import contextlib
@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 
 HEADER = 16  # bytes: length, request, response to, opcode
 _OP_MSG = 2013
-_NAME = HEADER + 4 + 1 + 4 + 1  # behind flags, kind of section, length of document, type of value
+_NAME = HEADER + 4 + 1 + 4 + 1  # after flags, kind of section, length of document and type of value
 
 
 class Line:
-    """The way back to one client, for one reply."""
+    """The connection to the client that waits for a reply."""
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self._client = client
@@ -23,11 +23,11 @@ class Line:
         await self._client.drain()
 
     def end(self) -> None:
-        """Close the connection in good order."""
+        """Close the connection normally."""
         self._client.close()
 
     def reset(self) -> None:
-        """Close the connection as a machine that lost its memory does."""
+        """Reset the connection, as a restarted machine does."""
         self._client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._client.transport.abort()
 
@@ -36,7 +36,7 @@ Fault = Callable[[bytes, Line], Awaitable[None]]
 
 
 class Proxy:
-    """Stands before a server on a port of its own and hands every message on, but for the fault that is set."""
+    """Forwards messages between clients and a server, through a fault if one is set."""
 
     def __init__(self, server_port: int) -> None:
         self._server_port = server_port
@@ -52,27 +52,27 @@ class Proxy:
         self.port = 0
         self._run(self._listen())
         self.uri = f"mongodb://127.0.0.1:{self.port}"
-        #: How many replies the fault spoilt.
-        self.spoilt = 0
+        #: How many replies were damaged.
+        self.damaged = 0
 
-    def spoil(
+    def damage(
         self, fault: Fault, *, commands: tuple[str, ...] = ("find", "getMore"), times: float = float("inf")
     ) -> None:
-        """Deliver the next replies to some commands through a fault instead."""
-        self._fault, self._commands, self._left, self.spoilt = fault, commands, times, 0
+        """Pass the next replies to some commands through a fault."""
+        self._fault, self._commands, self._left, self.damaged = fault, commands, times, 0
 
     def mend(self) -> None:
-        """Take every fault away."""
+        """Remove every fault."""
         self._fault = None
         self._loop.call_soon_threadsafe(self._open.set)
         self._run(self._listen())
 
     def swallow(self) -> None:
-        """Hold every byte back, as a network does that loses them; they arrive once it is mended."""
+        """Hold back every byte until ``mend``."""
         self._loop.call_soon_threadsafe(self._open.clear)
 
     def refuse(self) -> None:
-        """Cut every connection and take no new one."""
+        """Close every connection and accept no new one."""
         self._run(self.refuse_now())
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ class Proxy:
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def refuse_now(self) -> None:
-        """Do the same from inside a fault."""
+        """Refuse connections from inside a fault."""
         self._listener.close()
         for writer in list(self._writers):
             writer.transport.abort()
@@ -135,7 +135,7 @@ class Proxy:
             (answered,) = struct.unpack("<i", message[8:12])
             if answered in asked and self._fault is not None and self._left > 0:
                 self._left -= 1
-                self.spoilt += 1
+                self.damaged += 1
                 await self._fault(message, Line(client))
             else:
                 client.write(message)

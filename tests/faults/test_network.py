@@ -1,22 +1,19 @@
-"""A network that loses, spoils and delays, between the client and its server."""
+"""A network that loses, damages and delays messages."""
 
 import asyncio
 import random
 import struct
-import threading
 
 import pytest
-from faults.application import TIMEOUT
+from faults.application import get_in_threads
 from faults.proxy import HEADER
 
-
-def injects(what, promise):
-    return pytest.mark.injects("Network", what, promise)
+GROUP = "Network"
 
 
-@injects("every connection is cut, and new ones are refused", "the error, then whole answers")
+@pytest.mark.injects("every connection is closed, and new ones are refused", "the error, then complete responses")
 def test_unreachable(trial, proxy):
-    """A server that cannot be reached costs answers only until it can."""
+    """Requests fail only while the server is unreachable."""
     host = trial.host(proxy.uri)
     trial.healthy(host)
     proxy.refuse()
@@ -27,9 +24,9 @@ def test_unreachable(trial, proxy):
 
 
 @pytest.mark.parametrize("connected", [True, False])
-@injects("no byte arrives any more, and no connection is closed", "the error, then whole answers")
+@pytest.mark.injects("no byte arrives, and no connection is closed", "the error, then complete responses")
 def test_black_hole(trial, proxy, connected):
-    """A network that swallows everything is the error in time, for old connections and new ones."""
+    """A network that drops everything is an error in time, for old and new connections."""
     host = trial.host(proxy.uri)
     if connected:
         trial.healthy(host)
@@ -40,31 +37,33 @@ def test_black_hole(trial, proxy, connected):
     trial.healthy(host)
 
 
-@injects("no byte arrives any more from the second batch on", "the error, then whole answers")
+@pytest.mark.injects("no byte arrives from the second batch on", "the error, then complete responses")
 def test_black_hole_between_batches(trial, proxy):
-    """A network that falls silent half way is the error in time, giving the cursor up included."""
+    """A network that drops everything halfway is an error in time, including the closing of the cursor."""
 
     async def swallow(reply, line):
         proxy.swallow()
 
     host = trial.host(proxy.uri)
     trial.healthy(host)
-    proxy.spoil(swallow, commands=("getMore",))
+    proxy.damage(swallow, commands=("getMore",))
     trial.failing(host)
     proxy.mend()
     trial.healthy(host)
 
 
-@injects("every connection is cut and new ones are refused from the second batch on", "the error, then whole answers")
+@pytest.mark.injects(
+    "every connection is closed and new ones are refused from the second batch on", "the error, then complete responses"
+)
 def test_unreachable_between_batches(trial, proxy):
-    """A server that cannot be reached any more half way is the error in time, giving the cursor up included."""
+    """A server that becomes unreachable halfway is an error in time, including the closing of the cursor."""
 
     async def refuse(reply, line):
         await proxy.refuse_now()
 
     host = trial.host(proxy.uri)
     trial.healthy(host)
-    proxy.spoil(refuse, commands=("getMore",))
+    proxy.damage(refuse, commands=("getMore",))
     trial.failing(host)
     proxy.mend()
     trial.healthy(host)
@@ -93,13 +92,13 @@ async def half_then_reset(reply, line):
     line.reset()
 
 
-async def head_alone(reply, line):
+async def header_only(reply, line):
     await line.send(reply[:HEADER])
     line.end()
 
 
 async def nothing(reply, line):
-    """Say nothing at all."""
+    """Send nothing."""
 
 
 def noise(count):
@@ -110,7 +109,7 @@ async def garbage(reply, line):
     await line.send(noise(len(reply)))
 
 
-async def garbage_behind_the_head(reply, line):
+async def header_then_garbage(reply, line):
     await line.send(reply[:HEADER] + noise(len(reply) - HEADER))
 
 
@@ -118,57 +117,61 @@ async def web_page(reply, line):
     await line.send(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" * 3)
 
 
-async def another_answer(reply, line):
+async def reply_to_another(reply, line):
     await line.send(reply[:8] + struct.pack("<i", 1) + reply[12:])
 
 
-BROKEN = [reset, end, half, half_then_reset, head_alone, garbage, garbage_behind_the_head, web_page, another_answer]
+BROKEN = [reset, end, half, half_then_reset, header_only, garbage, header_then_garbage, web_page, reply_to_another]
 SILENT = [nothing, half_then_nothing]
 
 
 @pytest.mark.parametrize("commands", [("find", "getMore"), ("getMore",)], ids=["query", "between batches"])
 @pytest.mark.parametrize("fault", BROKEN + SILENT, ids=lambda fault: fault.__name__)
-@injects(
-    "every reply is cut off, halved, withheld, or replaced by garbage, a web page or another's answer",
-    "the error, then whole answers",
+@pytest.mark.injects(
+    "every reply is lost, truncated, or replaced by garbage, a web page or the reply to another request",
+    "the error, then complete responses",
 )
-def test_spoilt_replies(trial, proxy, fault, commands):
-    """Replies that are spoilt again and again are the error, also where the first batch came through."""
+def test_damaged_replies(trial, proxy, fault, commands):
+    """If every reply is damaged the response is the error, also after the first batch."""
     host = trial.host(proxy.uri)
     trial.healthy(host)
-    proxy.spoil(fault, commands=commands)
+    proxy.damage(fault, commands=commands)
     trial.failing(host)
-    assert proxy.spoilt
+    assert proxy.damaged
     proxy.mend()
     trial.healthy(host)
 
 
-@pytest.mark.parametrize("fault", [reset, end, half, half_then_reset, head_alone], ids=lambda fault: fault.__name__)
-@injects("one reply is cut off or halved", "whole answers: the driver asks again")
+@pytest.mark.parametrize("fault", [reset, end, half, half_then_reset, header_only], ids=lambda fault: fault.__name__)
+@pytest.mark.injects("one reply is lost or truncated", "complete responses: the driver retries")
 def test_one_reply_lost(trial, proxy, fault):
-    """A connection that breaks once under the query costs no answer."""
+    """A connection that breaks once during the query is replaced."""
     host = trial.host(proxy.uri, owner="bob")
     trial.healthy(host)
-    proxy.spoil(fault, times=1)
+    proxy.damage(fault, times=1)
     trial.serving(host)
-    assert proxy.spoilt == 1
+    assert proxy.damaged == 1
     trial.healthy(host)
 
 
 @pytest.mark.parametrize("fault", BROKEN + SILENT, ids=lambda fault: fault.__name__)
-@injects("one reply is spoilt in any of these ways, then none", "whole or the error, then whole answers")
-def test_one_reply_spoilt(trial, proxy, fault):
-    """A single spoilt reply never spoils the request after it."""
+@pytest.mark.injects(
+    "one reply is damaged in any of these ways, then none", "complete or the error, then complete responses"
+)
+def test_one_reply_damaged(trial, proxy, fault):
+    """A single damaged reply never affects the next request."""
     host = trial.host(proxy.uri)
     trial.healthy(host)
-    proxy.spoil(fault, times=1)
+    proxy.damage(fault, times=1)
     trial.either(host)
     trial.healthy(host)
 
 
-@injects("replies arrive one byte at a time, too slowly to end in time", "the error, then whole answers")
+@pytest.mark.injects(
+    "replies arrive one byte at a time, too slowly for the timeout", "the error, then complete responses"
+)
 def test_byte_by_byte(trial, proxy):
-    """Bytes that keep coming do not keep a request alive beyond its time."""
+    """A slow but steady reply does not extend the timeout."""
 
     async def drip(reply, line):
         for index in range(len(reply)):
@@ -177,15 +180,15 @@ def test_byte_by_byte(trial, proxy):
 
     host = trial.host(proxy.uri)
     trial.healthy(host)
-    proxy.spoil(drip)
+    proxy.damage(drip)
     trial.failing(host)
     proxy.mend()
     trial.healthy(host)
 
 
-@injects("replies arrive one byte at a time, but in time", "whole answers")
+@pytest.mark.injects("replies arrive one byte at a time, fast enough for the timeout", "complete responses")
 def test_byte_by_byte_in_time(trial, proxy):
-    """How a reply is cut into packets makes no difference."""
+    """The packets of a reply make no difference."""
 
     async def drip(reply, line):
         for index in range(len(reply)):
@@ -194,7 +197,7 @@ def test_byte_by_byte_in_time(trial, proxy):
 
     host = trial.host(proxy.uri, owner="bob")
     trial.healthy(host)
-    proxy.spoil(drip)
+    proxy.damage(drip)
     trial.serving(host)
 
 
@@ -203,9 +206,9 @@ LENGTHS = [-(2**31), -1, 0, 1, 15, 16, 20, 2**31 - 1]
 
 @pytest.mark.parametrize("once", [True, False], ids=["once", "always"])
 @pytest.mark.parametrize("length", [*LENGTHS, "one less", "one more", "many more"])
-@injects("the length in the head of a reply is wrong", "whole or the error, then whole answers")
+@pytest.mark.injects("the length in the header of a reply is wrong", "complete or the error, then complete responses")
 def test_wrong_length(trial, proxy, length, once):
-    """A reply that is longer or shorter than it says is never taken for a whole one."""
+    """A reply with a wrong length is never accepted as complete."""
 
     async def lie(reply, line):
         said = {"one less": len(reply) - 1, "one more": len(reply) + 1, "many more": 2 * len(reply)}.get(length, length)
@@ -213,16 +216,16 @@ def test_wrong_length(trial, proxy, length, once):
 
     host = trial.host(proxy.uri)
     trial.healthy(host)
-    proxy.spoil(lie, times=1 if once else float("inf"))
+    proxy.damage(lie, times=1 if once else float("inf"))
     trial.either(host)
-    assert proxy.spoilt
+    assert proxy.damaged
     proxy.mend()
     trial.healthy(host)
 
 
 def structure(reply):
-    """Find the bytes of a reply that say how it is to be read: all but names and values."""
-    places = [*range(4), *range(8, HEADER + 4 + 1)]  # the request's own number is nobody's business
+    """Return the positions of the bytes that structure a reply: all but names and values."""
+    places = [*range(4), *range(8, HEADER + 4 + 1)]  # nothing depends on the request id
     return places + list(_structure_of(reply, HEADER + 4 + 1))
 
 
@@ -251,11 +254,11 @@ def _structure_of(reply, start):
 
 @pytest.mark.parametrize("once", [True, False], ids=["once", "always"])
 @pytest.mark.parametrize("bits", [0xFF, 0x80, 0x01], ids=hex)
-@injects(
-    "in turn, each byte of a reply that is opcode, length, flag, type or end mark is flipped", "whole or the error"
+@pytest.mark.injects(
+    "each opcode, length, flag, type and end byte of a reply is flipped in turn", "complete or the error"
 )
 def test_flipped_structure(trial, proxy, once, bits):
-    """A reply whose structure is damaged anywhere is never taken for a whole one."""
+    """A reply with a damaged structure is never accepted as complete."""
     host = trial.host(proxy.uri, owner="bob")
     replies = []
 
@@ -263,17 +266,17 @@ def test_flipped_structure(trial, proxy, once, bits):
         replies.append(reply)
         await line.send(reply)
 
-    proxy.spoil(listen)
+    proxy.damage(listen)
     trial.healthy(host)
     for place in structure(replies[0]):
         if bits != 0xFF and _is_type(replies[0], place):
-            continue  # another type of the same size is a flip inside the value: it cannot be seen
+            continue  # another type of the same size is undetectable, like a flip inside the value
 
         async def flip(reply, line, place=place):
             place = min(place, len(reply) - 1)
             await line.send(reply[:place] + bytes([reply[place] ^ bits]) + reply[place + 1 :])
 
-        proxy.spoil(flip, times=1 if once else float("inf"))
+        proxy.damage(flip, times=1 if once else float("inf"))
         trial.either(host)
         proxy.mend()
         trial.healthy(host)
@@ -284,26 +287,19 @@ def _is_type(reply, place):
 
 
 @pytest.mark.parametrize("name", ["nowhere.invalid", "nowhere.example", "a" * 63 + ".invalid"])
-@injects("the server's name is unknown", "the error")
+@pytest.mark.injects("the server's host name is unknown", "the error")
 def test_unknown_name(trial, name):
-    """A name that nobody knows is the error, in time."""
+    """An unknown host name is an error in time."""
     trial.failing(trial.host(f"mongodb://{name}:27017"))
 
 
-@injects("the network falls silent under 16 threads", "the error, then whole answers")
+@pytest.mark.injects("no byte arrives while 16 threads send requests", "the error, then complete responses")
 def test_black_hole_under_threads(trial, proxy):
-    """Many requests that wait at once end in time, each of them."""
+    """Each of many waiting requests ends in time."""
     host = trial.host(proxy.uri, owner="bob")
     trial.healthy(host)
     proxy.swallow()
-    answers = []
-    threads = [threading.Thread(target=lambda: answers.append(host.get())) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(TIMEOUT + 10)
-    assert len(answers) == 16
-    for answer in answers:
-        trial.judge(host, answer, {500})
+    for result in get_in_threads(host):
+        trial.check(host, result, {500})
     proxy.mend()
     trial.healthy(host)

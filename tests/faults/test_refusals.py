@@ -1,12 +1,12 @@
-"""Servers that answer, but say no."""
+"""Servers that reject commands or connections."""
 
 import pytest
 from faults.application import armed
 
-# The driver asks again after these: the server ends or is no primary, or a network broke behind it.
+# The driver retries after these: the server shuts down or is not the primary, or a network failed behind it.
 STATE_CHANGES = [91, 189, 10107, 11600, 11602, 13435, 13436]
-PASSING = [6, 7, 89, 134, 262, 9001]
-REFUSALS = {
+TRANSIENT = [6, 7, 89, 134, 262, 9001]
+ERRORS = {
     "Unauthorized": 13,
     "AuthenticationFailed": 18,
     "MaxTimeMSExpired": 50,
@@ -26,18 +26,17 @@ REFUSALS = {
     "TemporarilyUnavailable": 365,
     "IngressRequestRateLimitExceeded": 462,
     "CursorNotFound": 43,
-    "a code that nobody knows": 987654,
+    "an unknown code": 987654,
 }
 
 
-def injects(what, promise):
-    return pytest.mark.injects("Refusals", what, promise)
+GROUP = "Refusals"
 
 
 @pytest.mark.parametrize("times", [1, 2])
-@injects("the server closes the connection instead of answering, once and twice", "whole answers")
+@pytest.mark.injects("the server closes the connection without a reply, once and twice", "complete responses")
 def test_connection_closed(trial, server, times):
-    """A connection that the server closes costs no answer."""
+    """A connection that the server closes is replaced."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, ["find"], {"times": times}, closeConnection=True):
@@ -46,9 +45,9 @@ def test_connection_closed(trial, server, times):
 
 
 @pytest.mark.parametrize("command", ["find", "getMore"])
-@injects("the server closes the connection instead of answering, always", "the error, then whole answers")
+@pytest.mark.injects("the server always closes the connection without a reply", "the error, then complete responses")
 def test_connection_always_closed(trial, server, command):
-    """A server that closes every connection is the error, also between two batches."""
+    """A server that closes every connection is an error, also between two batches."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, [command], closeConnection=True):
@@ -56,10 +55,10 @@ def test_connection_always_closed(trial, server, command):
     trial.healthy(host)
 
 
-@pytest.mark.parametrize("code", STATE_CHANGES + PASSING)
-@injects("the server answers once with each error code after which a driver asks again", "whole answers")
+@pytest.mark.parametrize("code", STATE_CHANGES + TRANSIENT)
+@pytest.mark.injects("the server replies once with each error code after which a driver retries", "complete responses")
 def test_retryable_once(trial, server, code):
-    """A passing refusal costs no answer."""
+    """A transient error is retried."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, ["find"], {"times": 1}, errorCode=code):
@@ -67,10 +66,10 @@ def test_retryable_once(trial, server, code):
     trial.healthy(host)
 
 
-@pytest.mark.parametrize("code", STATE_CHANGES + PASSING)
-@injects("the server answers always with each of these codes", "the error, then whole answers")
+@pytest.mark.parametrize("code", STATE_CHANGES + TRANSIENT)
+@pytest.mark.injects("the server always replies with each of these codes", "the error, then complete responses")
 def test_retryable_always(trial, server, code):
-    """A refusal that does not pass is the error, in time."""
+    """A retryable error that persists is an error in time."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, ["find"], errorCode=code):
@@ -78,10 +77,12 @@ def test_retryable_always(trial, server, code):
     trial.healthy(host)
 
 
-@pytest.mark.parametrize("code", [*STATE_CHANGES, *PASSING, *REFUSALS.values()])
-@injects("the server answers with each code when it is asked for the second batch", "the error, then whole answers")
+@pytest.mark.parametrize("code", [*STATE_CHANGES, *TRANSIENT, *ERRORS.values()])
+@pytest.mark.injects(
+    "the server replies with each code to the request of the second batch", "the error, then complete responses"
+)
 def test_refused_between_batches(trial, server, code):
-    """A refusal behind the first batch is the error: never some of the rows."""
+    """An error after the first batch is the error, never some of the rows."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, ["getMore"], {"times": 1}, errorCode=code):
@@ -90,13 +91,13 @@ def test_refused_between_batches(trial, server, code):
 
 
 @pytest.mark.parametrize("mode", [{"times": 1}, "alwaysOn"], ids=["once", "always"])
-@pytest.mark.parametrize("code", REFUSALS.values(), ids=REFUSALS.keys())
-@injects(
-    "the server answers, once and always: time-out, unauthorised, out of memory, overload and others",
-    "the error, then whole answers",
+@pytest.mark.parametrize("code", ERRORS.values(), ids=ERRORS.keys())
+@pytest.mark.injects(
+    "the server replies, once and always: timeout, unauthorized, out of memory, overload and others",
+    "the error, then complete responses",
 )
 def test_refused(trial, server, code, mode):
-    """A refusal in earnest is the error, at once."""
+    """An error that is not retryable is the error at once."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, ["find"], mode, errorCode=code):
@@ -105,11 +106,12 @@ def test_refused(trial, server, code, mode):
 
 
 @pytest.mark.parametrize("labels", [["SystemOverloadedError"], ["SystemOverloadedError", "RetryableError"]])
-@injects(
-    "the server says always that it is overloaded, with the labels of newer servers", "the error, then whole answers"
+@pytest.mark.injects(
+    "the server always replies that it is overloaded, with the labels of newer servers",
+    "the error, then complete responses",
 )
 def test_overloaded(trial, server, labels):
-    """An overloaded server, to which the driver comes back ever more slowly, is the error in time."""
+    """An overloaded server, for which the driver backs off, is an error in time."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, ["find"], errorCode=462, errorLabels=labels):
@@ -117,9 +119,9 @@ def test_overloaded(trial, server, labels):
     trial.healthy(host)
 
 
-@injects("the server refuses new connections at their handshake", "the error, then whole answers")
+@pytest.mark.injects("the server closes new connections during the handshake", "the error, then complete responses")
 def test_handshake(trial, server):
-    """A server that takes no new client is the error, in time."""
+    """A server that accepts no new connection is an error in time."""
     host = trial.host(server.uri)
     with armed(server.uri, host, ["hello", "isMaster", "ismaster"], closeConnection=True):
         trial.failing(host)

@@ -1,13 +1,11 @@
 """Replica sets of three whose members step down, die or freeze."""
 
 import contextlib
-import itertools
 import signal
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from faults.application import load
 from pymongo import MongoClient
 from pymongo.errors import AutoReconnect
 
@@ -15,8 +13,7 @@ pytestmark = pytest.mark.xdist_group("replica set")
 TIMEOUT = 5  # seconds: the default of a store, and longer than an election
 
 
-def injects(what, promise):
-    return pytest.mark.injects("Replica set of three", what, promise)
+GROUP = "Replica set of three"
 
 
 def step_down(replica_set):
@@ -25,41 +22,20 @@ def step_down(replica_set):
         client.admin.command("replSetStepDown", 2, force=True)
 
 
-@contextlib.contextmanager
-def load(host, threads=8):
-    """Let threads ask without a pause; the list is filled with their answers at the end."""
-    answers, stop = [], threading.Event()
-
-    def ask():
-        mine = []
-        while not stop.is_set():
-            mine.append(host.get())
-        return mine
-
-    with ThreadPoolExecutor(threads) as pool:
-        asking = [pool.submit(ask) for _ in range(threads)]
-        try:
-            time.sleep(0.3)
-            yield answers
-        finally:
-            stop.set()
-        answers.extend(itertools.chain.from_iterable(one.result() for one in asking))
-
-
-def until_whole(trial, host, seconds=15):
-    """Ask until an answer is whole again."""
+def check_recovery(trial, host, seconds=15):
+    """Send requests until a response is complete again."""
     deadline = time.monotonic() + seconds
-    answer = host.get()
-    while answer.status != 200:
-        trial.judge(host, answer, {500})
+    result = host.get()
+    while result.status != 200:
+        trial.check(host, result, {500})
         assert time.monotonic() < deadline
-        answer = host.get()
-    trial.judge(host, answer, {200})
+        result = host.get()
+    trial.check(host, result, {200})
 
 
-@injects("the primary steps down between two requests", "whole answers")
+@pytest.mark.injects("the primary steps down between two requests", "complete responses")
 def test_step_down(trial, replica_set):
-    """A step-down while nobody asks costs no answer: the request waits for the election."""
+    """After a step-down the next request waits for the election."""
     host = trial.host(replica_set.uri, timeout=TIMEOUT)
     trial.healthy(host)
     step_down(replica_set)
@@ -67,51 +43,55 @@ def test_step_down(trial, replica_set):
     trial.healthy(host)
 
 
-@injects("the primary steps down under 8 threads that ask without a pause", "whole answers")
+@pytest.mark.injects("the primary steps down while 8 threads send requests", "complete responses")
 def test_step_down_under_load(trial, replica_set):
-    """A step-down under load costs no answer."""
+    """During a step-down requests wait for the election."""
     host = trial.host(replica_set.uri, owner="bob", timeout=TIMEOUT)
     trial.healthy(host)
-    with load(host) as answers:
+    with load(host, threads=8) as results:
         step_down(replica_set)
         replica_set.primary()
         time.sleep(0.5)
-    for answer in answers:
-        trial.judge(host, answer, {200})
+    for result in results:
+        trial.check(host, result, {200})
 
 
-@injects("the primary is killed under 8 threads that ask without a pause", "whole answers")
+@pytest.mark.injects("the primary is killed while 8 threads send requests", "complete responses")
 def test_primary_killed(trial, replica_set):
-    """A primary that dies under load costs no answer."""
+    """If the primary dies, requests wait for the election."""
     host = trial.host(replica_set.uri, owner="bob", timeout=TIMEOUT)
     trial.healthy(host)
-    with load(host) as answers:
+    with load(host, threads=8) as results:
         replica_set.primary().stop()
         time.sleep(3)
-    for answer in answers:
-        trial.judge(host, answer, {200})
+    for result in results:
+        trial.check(host, result, {200})
     trial.healthy(host)
 
 
-@injects("the primary is frozen under 8 threads that ask without a pause", "whole or the error, then whole answers")
+@pytest.mark.injects(
+    "the primary is frozen while 8 threads send requests", "complete or the error, then complete responses"
+)
 def test_primary_frozen(trial, replica_set):
-    """A primary that stands still costs at most the answers that wait for it; then another one serves."""
+    """If the primary is frozen, only the requests that wait for it may fail."""
     host = trial.host(replica_set.uri, owner="bob", timeout=2)
     trial.healthy(host)
     primary = replica_set.primary()
-    with load(host) as answers:
+    with load(host, threads=8) as results:
         primary.send(signal.SIGSTOP)
         time.sleep(3)
-    for answer in answers:
-        trial.judge(host, answer, {200, 500})
-    until_whole(trial, host)
+    for result in results:
+        trial.check(host, result, {200, 500})
+    check_recovery(trial, host)
     primary.send(signal.SIGCONT)
     trial.healthy(host)
 
 
-@injects("two of the three are killed, and the client reads from the primary where there is one", "whole answers")
+@pytest.mark.injects(
+    "two of the three are killed, and the client prefers the primary but reads from any member", "complete responses"
+)
 def test_two_down_with_primary_preferred(trial, replica_set):
-    """With `primaryPreferred`, the last member serves."""
+    """With `primaryPreferred`, the last member is read."""
     host = trial.host(replica_set.uri, timeout=TIMEOUT, readPreference="primaryPreferred")
     trial.healthy(host)
     primary = replica_set.primary()
@@ -121,22 +101,24 @@ def test_two_down_with_primary_preferred(trial, replica_set):
     trial.serving(host)
 
 
-@injects("two of the three are killed, and the client reads from a primary only", "the error, then whole answers")
+@pytest.mark.injects(
+    "two of the three are killed, and the client reads from the primary only", "the error, then complete responses"
+)
 def test_two_down(trial, replica_set):
-    """Without a primary there is no answer, until there is one again."""
+    """Without a primary the response is the error, until there is one again."""
     host = trial.host(replica_set.uri, timeout=1)
     trial.healthy(host)
     primary = replica_set.primary()
     for member in [one for one in replica_set.members if one is not primary]:
         member.stop()
-    while_it_steps_down(primary)
+    wait_for_step_down(primary)
     trial.failing(host)
     replica_set.heal()
-    until_whole(trial, host)
+    check_recovery(trial, host)
 
 
-def while_it_steps_down(member):
-    """Wait until a primary without a majority has seen that it is alone."""
+def wait_for_step_down(member):
+    """Wait until a primary without a majority has stepped down."""
     with MongoClient(member.uri, directConnection=True) as client:
         deadline = time.monotonic() + 30
         while client.admin.command("hello")["isWritablePrimary"]:

@@ -1,4 +1,4 @@
-"""Servers that are slow or frozen, and clients that are full."""
+"""Slow or frozen servers, and exhausted connection pools."""
 
 import signal
 import threading
@@ -6,17 +6,15 @@ import time
 
 import pymongo
 import pytest
-from faults.application import TIMEOUT, armed, connections_of
+from faults.application import armed, connections_of, get_in_threads
 
-
-def injects(what, promise):
-    return pytest.mark.injects("Slow and full", what, promise)
+GROUP = "Slow and full"
 
 
 @pytest.mark.parametrize("command", ["find", "getMore"])
-@injects("the server takes 3 s over a command", "the error, then whole answers")
+@pytest.mark.injects("the server takes 3 s for a command", "the error, then complete responses")
 def test_blocked_command(trial, server, command):
-    """A command that takes too long is the error in time, also behind the first batch."""
+    """A command that takes too long is an error in time, also after the first batch."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, [command], blockConnection=True, blockTimeMS=3000):
@@ -25,28 +23,28 @@ def test_blocked_command(trial, server, command):
     trial.healthy(host)
 
 
-@injects("the server takes a little over a command", "whole answers")
+@pytest.mark.injects("the server takes 0.3 s for a command", "complete responses")
 def test_slow_in_time(trial, server):
-    """A command that is slow but in time costs no answer."""
+    """A slow command within the timeout succeeds."""
     host = trial.host(server.uri)
     with armed(server.uri, host, ["find"], blockConnection=True, blockTimeMS=300):
         trial.serving(host)
 
 
-@injects("the query needs minutes of the server's work", "the error, and no operation left on the server")
+@pytest.mark.injects("the query takes minutes on the server", "the error, and the operation ends on the server")
 def test_slow_query(trial, server):
-    """A query that is too slow is ended on the server, too."""
+    """A query that exceeds the timeout is ended on the server."""
     slow = [True]
 
     def owner_filter(owner):
         return {"owner": owner} | ({"$where": "sleep(100) || true"} if slow[0] else {})
 
     host = trial.host(server.uri, owner_filter=owner_filter)
-    asking = threading.Thread(target=trial.failing, args=[host])
-    asking.start()
+    request = threading.Thread(target=trial.failing, args=[host])
+    request.start()
     time.sleep(0.5)
     assert queries(server, host)
-    asking.join()
+    request.join()
     deadline = time.monotonic() + 1
     while queries(server, host):
         assert time.monotonic() < deadline
@@ -56,13 +54,15 @@ def test_slow_query(trial, server):
 
 
 def queries(server, host):
-    """Say which queries the server works on for a host."""
+    """Return the queries that the server is running for a host."""
     return [one for one in connections_of(server.uri, host.name) if one["active"] and "find" in one.get("command", {})]
 
 
-@injects("the host's other work holds every connection of the pool", "the error, then whole answers")
+@pytest.mark.injects(
+    "the application uses every connection of the pool for other work", "the error, then complete responses"
+)
 def test_exhausted_pool(trial, server):
-    """A pool without a free connection is the error in time, where the driver alone would wait for ever."""
+    """A pool without a free connection is an error in time; the driver alone would wait forever."""
     host = trial.host(server.uri, maxPoolSize=1)
     trial.healthy(host)
     with armed(server.uri, host, ["count"], blockConnection=True, blockTimeMS=2500):
@@ -74,9 +74,9 @@ def test_exhausted_pool(trial, server):
     trial.healthy(host)
 
 
-@injects("the server's process is frozen", "the error, then whole answers")
+@pytest.mark.injects("the server's process is frozen", "the error, then complete responses")
 def test_frozen(trial, server):
-    """A process that stands still is the error in time; once it goes on, so does the host."""
+    """A frozen server is an error in time; when it continues, requests succeed."""
     host = trial.host(server.uri)
     trial.healthy(host)
     server.send(signal.SIGSTOP)
@@ -88,30 +88,26 @@ def test_frozen(trial, server):
     trial.healthy(host)
 
 
-@injects("the server's process is frozen under 16 threads", "the error, then whole answers")
+@pytest.mark.injects(
+    "the server's process is frozen while 16 threads send requests", "the error, then complete responses"
+)
 def test_frozen_under_threads(trial, server):
-    """Each of many requests that wait at once ends in time."""
+    """Each of many waiting requests ends in time."""
     host = trial.host(server.uri, owner="bob")
     trial.healthy(host)
-    answers = []
-    threads = [threading.Thread(target=lambda: answers.append(host.get())) for _ in range(16)]
     server.send(signal.SIGSTOP)
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(TIMEOUT + 10)
+        results = get_in_threads(host)
     finally:
         server.send(signal.SIGCONT)
-    assert len(answers) == 16
-    for answer in answers:
-        trial.judge(host, answer, {500})
+    for result in results:
+        trial.check(host, result, {500})
     trial.healthy(host)
 
 
-@injects("the server is blocked, and the host gives the request 0.3 s in all", "the error in the host's time")
+@pytest.mark.injects("the server is blocked, and the application limits the request to 0.3 s", "the error within 0.3 s")
 def test_outer_deadline(trial, server):
-    """A shorter limit that the host has set around the request wins, and stays the host's."""
+    """A shorter limit set by the application takes precedence."""
     host = trial.host(server.uri, timeout=30)
     with armed(server.uri, host, ["find"], blockConnection=True, blockTimeMS=3000), pymongo.timeout(0.3):
         trial.failing(host, within=0.3)
@@ -119,24 +115,19 @@ def test_outer_deadline(trial, server):
 
 
 @pytest.mark.parametrize("timeout", [0.05, 0.3, 2])
-@injects("the server is blocked for longer than stores of other time limits wait", "the error in each store's time")
+@pytest.mark.injects(
+    "the server is blocked for longer than the timeouts of several stores", "the error within each timeout"
+)
 def test_other_timeouts(trial, server, timeout):
-    """The bound follows the store's own time limit."""
+    """The time limit is the timeout of the store."""
     host = trial.host(server.uri, timeout=timeout)
     with armed(server.uri, host, ["find"], blockConnection=True, blockTimeMS=4000):
         trial.failing(host)
 
 
-@injects("requests come from 16 threads through a pool of one connection", "whole answers")
+@pytest.mark.injects("16 threads send requests through a pool of one connection", "complete responses")
 def test_small_pool(trial, server):
-    """A pool that is too small only makes requests wait for each other."""
+    """With a small pool requests wait for each other and succeed."""
     host = trial.host(server.uri, owner="bob", maxPoolSize=1, timeout=5)
-    answers = []
-    threads = [threading.Thread(target=lambda: answers.extend([host.get() for _ in range(5)])) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(answers) == 16 * 5
-    for answer in answers:
-        trial.judge(host, answer, {200})
+    for result in get_in_threads(host, times=5):
+        trial.check(host, result, {200})
