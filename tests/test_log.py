@@ -43,16 +43,16 @@ class TestFailures:
         ],
         ids=lambda error: type(error).__name__[:12],
     )
-    def test_foreign_error(self, ask, caplog, error):
+    def test_foreign_error(self, get_usage, caplog, error):
         """A foreign error is logged with its type and origin, without its message."""
-        assert ask(failing_store(error)).status_code == 500
+        assert get_usage(failing_store(error)).status_code == 500
         record = only_record(caplog)
         assert record.levelno == logging.ERROR
         assert type(error).__name__.split("\n")[0] in record.getMessage()
         assert "in iter_projects" in record.getMessage()
 
     @pytest.mark.parametrize(
-        ("error", "shown"),
+        ("error", "expected"),
         [
             (StoreError("the disk is full"), "StoreError: the disk is full"),
             (ConfigurationError("pass `db.projects`"), "ConfigurationError: pass `db.projects`"),
@@ -61,38 +61,38 @@ class TestFailures:
         ],
         ids=["store", "misuse", "controls", "long"],
     )
-    def test_own_error(self, ask, caplog, error, shown):
+    def test_own_error(self, get_usage, caplog, error, expected):
         """An error of this package is logged with its message, escaped and truncated."""
-        ask(failing_store(error))
-        assert shown in only_record(caplog).getMessage()
+        get_usage(failing_store(error))
+        assert expected in only_record(caplog).getMessage()
         assert len(only_record(caplog).getMessage()) < 800
 
-    def test_unreachable_server(self, ask, caplog):
+    def test_unreachable_server(self, get_usage, caplog):
         """An unreachable server is logged with its address and the driver's reason."""
         with MongoClient(f"mongodb://user:{SECRET}@127.0.0.1:9", serverSelectionTimeoutMS=50) as client:
-            ask(ProjectStore(client.platform.projects, timeout=0.2))
+            get_usage(ProjectStore(client.platform.projects, timeout=0.2))
         message = only_record(caplog).getMessage()
         assert "StoreError: the projects could not be read: ServerSelectionTimeoutError" in message
         assert "127.0.0.1:9" in message
 
-    def test_failed_login(self, mongodb_uri, ask, caplog):
+    def test_failed_login(self, mongodb_uri, get_usage, caplog):
         """A failed login is logged with the server's error code."""
         with MongoClient(mongodb_uri, username="u", password=SECRET, serverSelectionTimeoutMS=2000) as client:
-            ask(ProjectStore(client.platform.projects))
+            get_usage(ProjectStore(client.platform.projects))
         assert "OperationFailure 18 AuthenticationFailed" in only_record(caplog).getMessage()
 
-    def test_nothing_is_logged_without_a_failure(self, projects, ask, caplog):
+    def test_nothing_is_logged_without_a_failure(self, projects, get_usage, caplog):
         """A successful response and a 401 are not logged."""
         caplog.set_level(logging.DEBUG, "flask_usage_stats")
         projects.insert_one({"owner": "ada", "name": "blog", "totalRequest": 1.0, "updatedAt": datetime(2024, 1, 1)})
-        assert ask(projects).status_code == 200
-        assert ask(projects, None).status_code == 401
+        assert get_usage(projects).status_code == 200
+        assert get_usage(projects, None).status_code == 401
         assert not caplog.records
 
 
 class TestOwners:
     @pytest.mark.parametrize(
-        ("owner", "shown"),
+        ("owner", "expected"),
         [
             ("ada", "owner 'ada':"),
             ("a\r\nERROR forged\x1b[31m\0\u2028\x85", r"owner 'a\r\nERROR forged\x1b[31m\x00\u2028\x85':"),
@@ -104,10 +104,10 @@ class TestOwners:
         ],
         ids=["name", "controls", "formats", "long", "wide", "number", "ObjectId"],
     )
-    def test_owner_is_escaped_and_truncated(self, ask, caplog, owner, shown):
+    def test_owner_is_escaped_and_truncated(self, get_usage, caplog, owner, expected):
         """An owner is logged by its truncated repr, so that no user can forge lines of the log."""
-        ask(failing_store(RuntimeError(SECRET)), owner)
-        assert shown in only_record(caplog).getMessage()
+        get_usage(failing_store(RuntimeError(SECRET)), owner)
+        assert expected in only_record(caplog).getMessage()
 
     def test_token_is_never_logged(self, mongodb_uri, caplog):
         """No part of a token is logged, whatever fails."""
@@ -122,7 +122,7 @@ class TestOwners:
 
 
 class TestAdjustments:
-    def test_ids_are_escaped_and_truncated(self, projects, ask, caplog):
+    def test_ids_are_escaped_and_truncated(self, projects, get_usage, caplog):
         """Project ids are logged by their truncated repr; values are not logged."""
         odd = {"owner": "ada", "name": {SECRET: SECRET}, "totalRequest": SECRET, "createdAt": [SECRET]}
         ids = [
@@ -135,7 +135,7 @@ class TestAdjustments:
             "seventh",
         ]
         projects.insert_many([{"_id": identity} | odd for identity in ids])
-        assert ask(projects).status_code == 200
+        assert get_usage(projects).status_code == 200
         record = only_record(caplog)
         assert record.levelno == logging.WARNING
         assert "21 stored values" in record.getMessage()
@@ -143,14 +143,14 @@ class TestAdjustments:
         assert record.getMessage().count("totalRequest (str)") == 5
         assert len(record.getMessage()) < 1000
 
-    def test_every_request_is_logged(self, projects, ask, caplog):
+    def test_every_request_is_logged(self, projects, get_usage, caplog):
         """Each request that converted values is logged once."""
         projects.insert_one({"owner": "ada", "name": [SECRET]})
         for _ in range(3):
-            ask(projects)
+            get_usage(projects)
         assert [record.levelno for record in caplog.records] == [logging.WARNING] * 3
 
-    def test_failure_after_adjustments(self, ask, caplog):
+    def test_failure_after_adjustments(self, get_usage, caplog):
         """A request that fails is logged as a failure only."""
-        ask(failing_store(RuntimeError(SECRET), name=[SECRET]))
+        get_usage(failing_store(RuntimeError(SECRET), name=[SECRET]))
         assert only_record(caplog).levelno == logging.ERROR

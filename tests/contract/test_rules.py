@@ -1,4 +1,4 @@
-"""The eight rules of the wire contract, on a real server, through a whole application."""
+"""The eight rules of the wire contract, on a real server, through an application."""
 
 import json
 import logging
@@ -57,29 +57,29 @@ few_examples = settings(max_examples=60)
 
 
 @pytest.fixture
-def rows(projects, ask):
+def rows(projects, get_usage):
     """Return a function that stores documents of the owner and returns the rows of the response."""
 
     def get(*documents, **options):
         projects.insert_many([{"owner": "ada", **document} for document in documents])
-        return usage_body(ask(ProjectStore(projects, **options)))["projectStats"]
+        return usage_body(get_usage(ProjectStore(projects, **options)))["projectStats"]
 
     return get
 
 
 class TestSample:
-    def test_sample_rows(self, projects, ask):
+    def test_sample_rows(self, projects, get_usage):
         """The rows of the API page's sample are returned exactly as it has them."""
         sample = SAMPLE_ROWS
         for row in sorted(sample, key=lambda row: row["_id"]):
             updated = datetime.strptime(row["updatedAt"], "%Y-%m-%dT%H:%M:%S.%f%z")
             projects.insert_one(row | {"_id": ObjectId(row["_id"]), "owner": "ada", "updatedAt": updated})
-        response = ask(projects)
+        response = get_usage(projects)
         assert json.dumps(strict_json(response)) == json.dumps(
             {"success": True, "totalRequests": 128979, "projectStats": sample}
         )
 
-    def test_key_order(self, projects, ask):
+    def test_key_order(self, projects, get_usage):
         """A row has its keys in the contract's order, not in the stored one."""
         projects.insert_one(
             {
@@ -92,10 +92,10 @@ class TestSample:
                 "name": "api-service",
                 "_id": ObjectId("507f1f77bcf86cd799439012"),
                 "owner": "ada",
-                "secrets": {"DATABASE_URL": "never shown"},
+                "secrets": {"DATABASE_URL": "never returned"},
             }
         )
-        response = ask(projects)
+        response = get_usage(projects)
         assert response.mimetype == "application/json"
         assert response.text == (
             '{"success":true,"totalRequests":89456,"projectStats":[{"_id":"507f1f77bcf86cd799439012",'
@@ -103,9 +103,9 @@ class TestSample:
             '"createdAt":"2024-01-01T00:00:00.000Z","updatedAt":"2024-03-14T10:15:00.000Z"}]}'
         )
 
-    def test_no_projects(self, projects, ask):
+    def test_no_projects(self, projects, get_usage):
         """An owner without projects gets an empty list and a total of 0."""
-        assert strict_json(ask(projects)) == {"success": True, "totalRequests": 0, "projectStats": []}
+        assert strict_json(get_usage(projects)) == {"success": True, "totalRequests": 0, "projectStats": []}
 
 
 class TestOwner:
@@ -115,12 +115,12 @@ class TestOwner:
 
     @few_examples
     @given(stored=st.lists(st.sampled_from(OWNERS), max_size=12), caller=st.sampled_from(("ada", "bob", 7, ID, "7")))
-    def test_own_projects_and_no_others(self, projects, ask, stored, caller):
+    def test_own_projects_and_no_others(self, projects, get_usage, stored, caller):
         """Whatever is stored, the response has all of the owner's projects and no others."""
         projects.delete_many({})
         if stored:
             projects.insert_many([{"_id": index, "owner": owner} for index, owner in enumerate(stored)])
-        returned = set(ids_of(strict_json(ask(projects, caller))))
+        returned = set(ids_of(strict_json(get_usage(projects, caller))))
         assert returned == {
             index
             for index, owner in enumerate(stored)
@@ -129,48 +129,48 @@ class TestOwner:
 
     @few_examples
     @given(caller=st.text(min_size=1, max_size=30))
-    def test_text_is_never_an_operator(self, projects, ask, caller):
+    def test_text_is_never_an_operator(self, projects, get_usage, caller):
         """Any text is compared as text only."""
         projects.delete_many({})
         projects.insert_many([{"_id": 1, "owner": "someone else's"}, {"_id": 2}, {"_id": 3, "owner": caller}])
         if caller != "someone else's":
-            assert ids_of(strict_json(ask(projects, caller))) == [3]
+            assert ids_of(strict_json(get_usage(projects, caller))) == [3]
 
-    def test_hex_owner_matches_text_and_object_id(self, projects, ask):
+    def test_hex_owner_matches_text_and_object_id(self, projects, get_usage):
         """An owner of 24 hex digits matches owners stored as ObjectId and as text."""
         projects.insert_many([{"_id": 1, "owner": ID}, {"_id": 2, "owner": str(ID)}, {"_id": 3, "owner": ObjectId()}])
-        assert ids_of(strict_json(ask(projects, str(ID)))) == [1, 2]
+        assert ids_of(strict_json(get_usage(projects, str(ID)))) == [1, 2]
 
     @pytest.mark.parametrize("representation", [UuidRepresentation.UNSPECIFIED, UuidRepresentation.STANDARD])
-    def test_uuid_owner(self, projects, ask, representation):
+    def test_uuid_owner(self, projects, get_usage, representation):
         """A UUID matches subtype 4, whether the collection specifies a representation or not."""
         owner = UUID("00112233-4455-6677-8899-aabbccddeeff")
         projects.insert_one({"_id": 1, "owner": Binary.from_uuid(owner, UuidRepresentation.STANDARD)})
         options = CodecOptions(uuid_representation=representation)
-        found = strict_json(ask(projects.with_options(codec_options=options), owner))["projectStats"]
+        found = strict_json(get_usage(projects.with_options(codec_options=options), owner))["projectStats"]
         assert [row["_id"] for row in found] == [1]
 
-    def test_legacy_uuid_owner(self, projects, ask):
+    def test_legacy_uuid_owner(self, projects, get_usage):
         """A UUID matches the collection's own legacy representation."""
         owner = UUID("00112233-4455-6677-8899-aabbccddeeff")
         legacy = projects.with_options(codec_options=CodecOptions(uuid_representation=UuidRepresentation.JAVA_LEGACY))
         legacy.insert_one({"_id": 1, "owner": owner})
-        assert len(strict_json(ask(legacy, owner))["projectStats"]) == 1
+        assert len(strict_json(get_usage(legacy, owner))["projectStats"]) == 1
 
-    def test_collation_is_ignored(self, database, ask):
+    def test_collation_is_ignored(self, database, get_usage):
         """Text is matched exactly, whatever the collection's collation."""
         projects = database.create_collection("collated", collation={"locale": "en", "strength": 1})
         projects.insert_many(
             [{"_id": 1, "owner": "ada"}, {"_id": 2, "owner": "ADA"}, {"_id": 3, "owner": "ada", "status": "Deleted"}]
         )
-        assert ids_of(strict_json(ask(projects))) == [1, 3]
+        assert ids_of(strict_json(get_usage(projects))) == [1, 3]
 
     def test_deleted_projects_are_left_out(self, rows):
         """Only the exact text "deleted" is left out, and not counted."""
         kept = [{}, {"status": None}, {"status": "Deleted"}, {"status": "deleted "}, {"status": ["deleted"]}]
         documents = [{"_id": index, **status} for index, status in enumerate(kept)]
-        shown = rows(*documents, {"_id": 9, "status": "deleted", "totalRequest": 5})
-        assert [row["_id"] for row in shown] == [0, 1, 2, 3, 4]
+        returned = rows(*documents, {"_id": 9, "status": "deleted", "totalRequest": 5})
+        assert [row["_id"] for row in returned] == [0, 1, 2, 3, 4]
 
 
 COUNTS = [
@@ -223,20 +223,20 @@ NO_COUNTS = [
 class TestCounts:
     """Rule 2."""
 
-    @pytest.mark.parametrize(("stored", "shown"), COUNTS, ids=repr)
-    def test_finite_numbers_are_exact(self, projects, ask, stored, shown):
+    @pytest.mark.parametrize(("stored", "returned"), COUNTS, ids=repr)
+    def test_finite_numbers_are_exact(self, projects, get_usage, stored, returned):
         """A finite number keeps its value whatever its BSON type; whole numbers are written as integers."""
         projects.insert_one({"owner": "ada", "_id": 1, "totalRequest": stored})
-        text = f'{{"success":true,"totalRequests":{shown},"projectStats":[{{"_id":1,"totalRequest":{shown}}}]}}'
-        assert ask(projects).text == text
+        text = f'{{"success":true,"totalRequests":{returned},"projectStats":[{{"_id":1,"totalRequest":{returned}}}]}}'
+        assert get_usage(projects).text == text
 
     @pytest.mark.parametrize("stored", NO_COUNTS, ids=repr)
-    def test_other_values_are_zero(self, projects, ask, stored, caplog):
+    def test_other_values_are_zero(self, projects, get_usage, stored, caplog):
         """Anything but a finite number is 0, in its row and in the total, and is logged."""
         projects.insert_many(
             [{"owner": "ada", "_id": 1, "totalRequest": stored}, {"owner": "ada", "_id": 2, "totalRequest": 7}]
         )
-        body = strict_json(ask(projects))
+        body = strict_json(get_usage(projects))
         assert body["totalRequests"] == 7
         assert [row["totalRequest"] for row in body["projectStats"]] == [7, 0]
         assert len(caplog.records) == 1
@@ -270,30 +270,30 @@ class TestOrderAndTotal:
 
     @few_examples
     @given(counts=st.lists(finite, max_size=8))
-    def test_total_is_exact(self, projects, ask, counts):
+    def test_total_is_exact(self, projects, get_usage, counts):
         """The total is the exact sum of the returned counts, rounded once; rows are ranked by the returned count."""
         projects.delete_many({})
         if counts:
             projects.insert_many([{"owner": "ada", "totalRequest": count} for count in counts])
-        body = strict_json(ask(projects))
-        shown = [row["totalRequest"] for row in body["projectStats"]]
-        assert shown == sorted(shown, reverse=True)
-        exact = sum(map(Fraction, shown), Fraction())
+        body = strict_json(get_usage(projects))
+        returned = [row["totalRequest"] for row in body["projectStats"]]
+        assert returned == sorted(returned, reverse=True)
+        exact = sum(map(Fraction, returned), Fraction())
         if exact.denominator == 1:
             assert body["totalRequests"] == exact
         else:
             assert Fraction(body["totalRequests"]) == nearest(exact)
 
-    def test_total_too_large_for_a_double(self, rows, projects, ask):
+    def test_total_too_large_for_a_double(self, rows, projects, get_usage):
         """A total that is too large for a double is an integer."""
         rows({"totalRequest": 1.7e308}, {"totalRequest": 1.7e308}, {"totalRequest": 0.75})
-        assert strict_json(ask(projects))["totalRequests"] == 2 * int(1.7e308) + 1
+        assert strict_json(get_usage(projects))["totalRequests"] == 2 * int(1.7e308) + 1
 
     def test_ties_are_ordered_by_id(self, rows):
         """Equal counts are ordered by `_id`: null, integers, text, ObjectIds, others."""
         ids = [None, -1, 2, 10, "10", "2", str(ID), ObjectId("0" * 24), ID, 1.5, True]
-        shown = rows(*[{"_id": identity} for identity in reversed(ids)])
-        assert [row["_id"] for row in shown] == [
+        returned = rows(*[{"_id": id_} for id_ in reversed(ids)])
+        assert [row["_id"] for row in returned] == [
             None,
             -1,
             2,
@@ -309,12 +309,12 @@ class TestOrderAndTotal:
 
     def test_equal_numbers_of_different_types_are_ties(self, rows):
         """Counts of the same value are a tie whatever their types."""
-        shown = rows(
+        returned = rows(
             {"_id": 3, "totalRequest": 5},
             {"_id": 1, "totalRequest": Decimal128("5.0")},
             {"_id": 2, "totalRequest": 5.0},
         )
-        assert [row["_id"] for row in shown] == [1, 2, 3]
+        assert [row["_id"] for row in returned] == [1, 2, 3]
 
 
 TEXTS = [
@@ -400,25 +400,25 @@ class TestFields:
             {"_id": 1, "plan": None, "totalRequest": 0}
         ]
 
-    @pytest.mark.parametrize(("stored", "shown"), TEXTS, ids=repr)
+    @pytest.mark.parametrize(("stored", "returned"), TEXTS, ids=repr)
     @pytest.mark.parametrize("field", ["name", "projectType", "status", "plan"])
-    def test_text_fields(self, rows, field, stored, shown):
+    def test_text_fields(self, rows, field, stored, returned):
         """A text field is text or null, whatever is stored."""
         assert rows({"_id": 1, field: stored}, {"_id": 2, field: "good"}) == [
-            {"_id": 1, field: shown, "totalRequest": 0},
+            {"_id": 1, field: returned, "totalRequest": 0},
             {"_id": 2, field: "good", "totalRequest": 0},
         ]
 
-    @pytest.mark.parametrize(("stored", "shown"), DATES, ids=repr)
+    @pytest.mark.parametrize(("stored", "returned"), DATES, ids=repr)
     @pytest.mark.parametrize("field", ["createdAt", "updatedAt"])
-    def test_date_fields(self, rows, field, stored, shown):
+    def test_date_fields(self, rows, field, stored, returned):
         """A date is ISO 8601 in UTC with milliseconds; text is unchanged; other types are null."""
-        assert rows({"_id": 1, field: stored}) == [{"_id": 1, field: shown, "totalRequest": 0}]
+        assert rows({"_id": 1, field: stored}) == [{"_id": 1, field: returned, "totalRequest": 0}]
 
-    @pytest.mark.parametrize(("stored", "shown"), IDS, ids=repr)
-    def test_ids(self, rows, stored, shown):
+    @pytest.mark.parametrize(("stored", "returned"), IDS, ids=repr)
+    def test_ids(self, rows, stored, returned):
         """ObjectIds are hex, UUIDs in their usual form, unsafe integers text, other types canonical Extended JSON."""
-        assert rows({"_id": stored}) == [{"_id": shown, "totalRequest": 0}]
+        assert rows({"_id": stored}) == [{"_id": returned, "totalRequest": 0}]
 
     def test_invalid_utf8(self, projects, rows, caplog):
         """Invalid UTF-8 is returned as U+FFFD, and the other rows are unaffected."""
@@ -430,11 +430,11 @@ class TestFields:
         ]
         assert "1 name (str)" in caplog.text
 
-    def test_converted_values_are_logged_once(self, projects, ask, caplog):
+    def test_converted_values_are_logged_once(self, projects, get_usage, caplog):
         """Converted values are one WARNING: their number, five projects, fields and types, no values."""
         odd = {"name": {"secret": 1}, "totalRequest": "secret", "updatedAt": DatetimeMS(2**62)}
         projects.insert_many([{"_id": index, "owner": "ada", **odd} for index in range(7)])
-        ask(projects)
+        get_usage(projects)
         (record,) = caplog.records
         assert record.levelno == logging.WARNING
         assert record.name == "flask_usage_stats"
@@ -444,10 +444,10 @@ class TestFields:
             + "; ".join(f"{index} {found}" for index in range(5))
         )
 
-    def test_logged_ids_are_escaped(self, projects, ask, caplog):
+    def test_logged_ids_are_escaped(self, projects, get_usage, caplog):
         """A project id can neither forge a line of the log nor flood it."""
         projects.insert_one({"_id": "first\nsecond" + 500 * "x", "owner": "ada", "name": {}})
-        ask(projects)
+        get_usage(projects)
         assert "'first\\nsecondx" in caplog.text
         assert len(caplog.messages[0]) < 300
 
@@ -460,11 +460,11 @@ class TestFields:
 class TestFailure:
     """Rule 6."""
 
-    def test_unreachable_server(self, ask, caplog):
+    def test_unreachable_server(self, get_usage, caplog):
         """An unreachable server gives the documented 500 in time, logged once with its cause."""
         with MongoClient("mongodb://127.0.0.1:9", serverSelectionTimeoutMS=30_000) as client:
             began = time.monotonic()
-            response = ask(ProjectStore(client.platform.projects, timeout=0.4))
+            response = get_usage(ProjectStore(client.platform.projects, timeout=0.4))
             took = time.monotonic() - began
         assert response.status_code == 500
         assert took < 1.4
@@ -477,42 +477,42 @@ class TestFailure:
         assert "\n" not in record.getMessage()
 
     @pytest.mark.parametrize("after", [0, 1, 2500])
-    def test_failure_halfway(self, ask, caplog, after):
+    def test_failure_halfway(self, get_usage, caplog, after):
         """A store that fails halfway gives the error, never some of the rows."""
         store = StubStore(*({"_id": index} for index in range(after)), error=RuntimeError("secret connection string"))
-        response = ask(store)
+        response = get_usage(store)
         assert (response.status_code, response.data) == (500, FAILED)
         (record,) = caplog.records
         assert "RuntimeError (" in record.getMessage()
         assert "in iter_projects" in record.getMessage()
         assert "secret" not in caplog.text
 
-    def test_timeout_covers_the_complete_read(self, projects, ask, monkeypatch):
+    def test_timeout_covers_the_complete_read(self, projects, get_usage, monkeypatch):
         """The timeout covers the complete read, not each batch."""
         projects.insert_many([{"owner": "ada"} for _ in range(2001)])
         clock = iter([0, 0.1, 99])
         monkeypatch.setattr("flask_usage_stats._mongodb.reading.monotonic", lambda: next(clock))
-        assert ask(projects).status_code == 500
+        assert get_usage(projects).status_code == 500
 
-    def test_logged_errors_are_escaped(self, ask, caplog):
+    def test_logged_errors_are_escaped(self, get_usage, caplog):
         """A store's error message can neither forge a line of the log nor flood it."""
-        ask(StubStore(error=StoreError("first\nsecond" + 5000 * "x")))
+        get_usage(StubStore(error=StoreError("first\nsecond" + 5000 * "x")))
         (record,) = caplog.records
         assert "first\\nsecondx" in record.getMessage()
         assert "\n" not in record.getMessage()
         assert len(record.getMessage()) < 900
 
-    def test_traceback_at_debug(self, ask, caplog):
+    def test_traceback_at_debug(self, get_usage, caplog):
         """If the logger's level is DEBUG, the record has the traceback."""
         caplog.set_level(logging.DEBUG, "flask_usage_stats")
-        ask(ProjectStore(lambda: 1 / 0))
+        get_usage(ProjectStore(lambda: 1 / 0))
         (record,) = caplog.records
         assert record.exc_info[0] is ZeroDivisionError
 
-    def test_rejected_filter(self, projects, ask):
+    def test_rejected_filter(self, projects, get_usage):
         """A filter that the server rejects gives the error body without the server's message."""
         store = ProjectStore(projects, owner_filter=lambda owner: {"$nonsense": owner})
-        response = ask(store)
+        response = get_usage(store)
         assert (response.status_code, response.data) == (500, FAILED)
 
 
@@ -520,17 +520,17 @@ class TestIdentity:
     """Rule 7."""
 
     @pytest.mark.parametrize("owner", [None, ""])
-    def test_no_owner(self, projects, ask, owner):
+    def test_no_owner(self, projects, get_usage, owner):
         """Without a user the response is 401, and without a credential its challenge has no error."""
-        response = ask(projects, owner)
+        response = get_usage(projects, owner)
         assert response.status_code == 401
         assert response.data == REQUIRED
         assert response.headers.getlist("WWW-Authenticate") == [CHALLENGE]
 
     @pytest.mark.parametrize("header", ["Bearer x", "bearer x.y.z", "Basic abc, BEARER x"])
-    def test_rejected_credential(self, projects, ask, header):
+    def test_rejected_credential(self, projects, get_usage, header):
         """A rejected bearer credential gets the error of RFC 6750."""
-        response = ask(projects, None, headers={"Authorization": header})
+        response = get_usage(projects, None, headers={"Authorization": header})
         assert response.status_code == 401
         assert response.data == INVALID
         assert response.headers["WWW-Authenticate"] == INVALID_TOKEN
@@ -538,9 +538,9 @@ class TestIdentity:
     @pytest.mark.parametrize(
         "header", ["Bearer", "Bearer ", "Basic abc", "Bearers x", "", "Notbearer x", "Digest bearer x"]
     )
-    def test_other_credential(self, projects, ask, header):
+    def test_other_credential(self, projects, get_usage, header):
         """A header without a bearer credential is treated like a missing header."""
-        response = ask(projects, None, headers={"Authorization": header})
+        response = get_usage(projects, None, headers={"Authorization": header})
         assert response.data == REQUIRED
 
     @pytest.mark.parametrize(
@@ -558,9 +558,9 @@ class TestIdentity:
             (Forbidden("odd \ud800 \n text"), 403, "odd \ufffd \n text", None, None),
         ],
     )
-    def test_http_exception(self, projects, ask, caplog, refusal, status, message, challenge, retry):
+    def test_http_exception(self, projects, get_usage, caplog, refusal, status, message, challenge, retry):
         """An HTTPException of the callback keeps its status, description, challenge and retry time."""
-        response = ask(projects, raiser(refusal))
+        response = get_usage(projects, raiser(refusal))
         assert response.status_code == status
         assert strict_json(response) == {"success": False, "message": message}
         assert (challenge or "") in response.headers.get("WWW-Authenticate", "")
@@ -568,16 +568,16 @@ class TestIdentity:
         assert response.headers.get("Retry-After") == retry
         assert not caplog.records
 
-    def test_several_challenges(self, projects, ask):
+    def test_several_challenges(self, projects, get_usage):
         """An HTTPException may have several challenges."""
         headers = [("WWW-Authenticate", "Basic"), ("WWW-Authenticate", "Digest")]
-        response = ask(projects, raiser(HTTPException(response=Response("x", 401, headers))))
+        response = get_usage(projects, raiser(HTTPException(response=Response("x", 401, headers))))
         assert response.headers.getlist("WWW-Authenticate") == ["Basic", "Digest"]
 
     @pytest.mark.parametrize("error", [RuntimeError("secret"), RequestRedirect("/login"), HTTPException("secret")])
-    def test_broken_callback(self, projects, ask, caplog, error):
+    def test_broken_callback(self, projects, get_usage, caplog, error):
         """Any other exception of the callback is the 500, logged without its message."""
-        response = ask(projects, raiser(error))
+        response = get_usage(projects, raiser(error))
         assert (response.status_code, response.data) == (500, FAILED)
         (record,) = caplog.records
         assert record.getMessage().startswith(f"usage of an unknown owner: {type(error).__name__} (")
@@ -602,30 +602,30 @@ class TestIdentity:
         + ["\ud800", "a" * 1025, "é" * 513],
         ids=repr,
     )
-    def test_invalid_owners(self, projects, ask, caplog, value):
+    def test_invalid_owners(self, projects, get_usage, caplog, value):
         """A value of a wrong type never reaches a query and is the 500."""
         projects.insert_one({"owner": value if isinstance(value, bool) else "ada"})
-        response = ask(projects, lambda: value)
+        response = get_usage(projects, lambda: value)
         assert (response.status_code, response.data) == (500, FAILED)
         assert "InvalidOwnerError" in caplog.text
 
     @pytest.mark.parametrize("owner", ["a" * 1024, "é" * 512, "x\0\r\n", 2**63 - 1, -(2**63), 0, ID, Int64(5)])
-    def test_valid_owners(self, projects, ask, owner):
+    def test_valid_owners(self, projects, get_usage, owner):
         """Text up to 1,024 bytes, 64-bit integers and ObjectIds are owners."""
         projects.insert_one({"_id": 1, "owner": owner})
-        assert len(strict_json(ask(projects, lambda: owner))["projectStats"]) == 1
+        assert len(strict_json(get_usage(projects, lambda: owner))["projectStats"]) == 1
 
 
 class TestCaching:
     """Rule 8."""
 
-    def test_headers(self, projects, ask):
+    def test_headers(self, projects, get_usage):
         """A response may be cached privately and is revalidated; an error is never cached."""
         for response, cache in [
-            (ask(projects), "private, no-cache"),
-            (ask(projects, None), "no-store"),
-            (ask(projects, raiser(Forbidden())), "no-store"),
-            (ask(projects, 1.5), "no-store"),
+            (get_usage(projects), "private, no-cache"),
+            (get_usage(projects, None), "no-store"),
+            (get_usage(projects, raiser(Forbidden())), "no-store"),
+            (get_usage(projects, 1.5), "no-store"),
         ]:
             assert response.headers["Cache-Control"] == cache
             vary = "Authorization, Accept" if response.status_code == 200 else "Authorization"

@@ -101,10 +101,10 @@ class Proxy:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
             self._writers |= {writer, server_writer}
-            asked: set[int] = set()
+            requests: set[int] = set()
             ways = [
-                asyncio.ensure_future(self._there(reader, server_writer, asked)),
-                asyncio.ensure_future(self._back(server_reader, writer, asked)),
+                asyncio.ensure_future(self._there(reader, server_writer, requests)),
+                asyncio.ensure_future(self._back(server_reader, writer, requests)),
             ]
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in ways:
@@ -120,24 +120,24 @@ class Proxy:
         await self._open.wait()
         return head + body
 
-    async def _there(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter, asked: set[int]) -> None:
+    async def _there(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter, requests: set[int]) -> None:
         while True:
             message = await self._message(reader)
             _, request, _, opcode = struct.unpack("<iiii", message[:HEADER])
             if opcode == _OP_MSG and message[_NAME : message.index(b"\0", _NAME)].decode() in self._commands:
-                asked.add(request)
+                requests.add(request)
             server.write(message)
             await server.drain()
 
-    async def _back(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter, asked: set[int]) -> None:
+    async def _back(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter, requests: set[int]) -> None:
         while True:
             message = await self._message(reader)
             (answered,) = struct.unpack("<i", message[8:12])
-            if answered in asked and self._fault is not None and self._left > 0:
+            if answered in requests and self._fault is not None and self._left > 0:
                 self._left -= 1
                 self.damaged += 1
                 await self._fault(message, Line(client))
             else:
                 client.write(message)
                 await client.drain()
-            asked.discard(answered)
+            requests.discard(answered)

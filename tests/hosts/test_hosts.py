@@ -173,8 +173,8 @@ class TestExtensions:
         app.register_blueprint(blueprint)
         client = app.test_client()
         origin = {"Origin": "https://app.example"}
-        asks = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
-        preflight = client.options(path, headers=origin | asks)
+        requested = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+        preflight = client.options(path, headers=origin | requested)
         assert preflight.status_code == 200
         assert preflight.headers["Access-Control-Allow-Origin"] == "https://app.example"
         assert preflight.headers["Access-Control-Allow-Headers"] == "authorization"
