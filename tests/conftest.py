@@ -128,6 +128,3 @@ def get_usage(app_factory):
         return app_factory(store, owner).test_client().get("/api/usage", **request)
 
     return get
-
-
-ask = get_usage  # the former name

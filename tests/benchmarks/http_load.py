@@ -112,7 +112,7 @@ def _python_load(port: int, token: str, seconds: int) -> float:
     answered: list[int] = []
     until = time.monotonic() + seconds
 
-    def ask() -> None:
+    def get_usage() -> None:
         number = 0
         with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
             while time.monotonic() < until:
@@ -122,7 +122,7 @@ def _python_load(port: int, token: str, seconds: int) -> float:
                 number += response.status == 200
         answered.append(number)
 
-    threads = [threading.Thread(target=ask) for _ in range(CONNECTIONS)]
+    threads = [threading.Thread(target=get_usage) for _ in range(CONNECTIONS)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -40,10 +40,10 @@ class TestFormats:
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("name", ["json", "csv"])
-    def test_json_and_csv_are_the_body_of_the_response(self, flask, ask, filled, options, query, name):
+    def test_json_and_csv_are_the_body_of_the_response(self, flask, get_usage, filled, options, query, name):
         """Options select, sort and group as the parameters of the route do."""
         result = flask(filled, "report", "--owner", "ada", "--format", name, *options)
-        assert result.stdout_bytes == ask(filled, "ada", query_string=f"{query}&format={name}").data
+        assert result.stdout_bytes == get_usage(filled, "ada", query_string=f"{query}&format={name}").data
         assert (result.exit_code, result.stderr) == (0, "")
 
     def test_every_parameter_is_an_option(self):

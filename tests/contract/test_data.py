@@ -99,6 +99,7 @@ DAMAGED = {
     "UUID of a wrong length",
     "empty UUID",
 }
+#: The server does not accept these as an ``_id``.
 NO_IDS = {
     "array",
     "pattern",
@@ -168,11 +169,11 @@ class TestBSONTypes:
         assert {row["_id"] for row in rows} >= {row["_id"] for row in good}
 
     @pytest.mark.parametrize("name", sorted(DAMAGED))
-    def test_damaged_id(self, projects, ask, name):
+    def test_damaged_id(self, projects, get_usage, name):
         """An ``_id`` that cannot be decoded is the documented error, never a list without the project."""
         projects.insert_one(document(element("_id", ELEMENTS[name]), OWNER))
         projects.insert_one({"_id": 1, "owner": "ada"})
-        response = ask(projects)
+        response = get_usage(projects)
         assert (response.status_code, response.json["message"]) == (500, "Failed to fetch usage stats")
 
     @ALL

@@ -129,12 +129,12 @@ class TestProblem:
             " (array 1, bool 1, decimal 2, double 3, object 1, string 1); affected deleted projects: 1 of 2"
         )
 
-    def test_the_invalid_counts_are_those_that_the_response_shows_as_0(self, ask, indexed, caplog):
+    def test_the_invalid_counts_are_those_that_the_response_shows_as_0(self, get_usage, indexed, caplog):
         """The check and the response agree on which counts are invalid."""
         values = [Decimal128("1.7976931348623157E308"), Decimal128("1.7976931348623159E308"), float("nan"), "x", 5]
         indexed.insert_many([{"owner": "ada", "totalRequest": value} for value in values])
         assert check(indexed)[2].startswith("problem counts: 3 of 5 projects")
-        ask(indexed)
+        get_usage(indexed)
         assert "3 stored values" in caplog.text
 
     def test_owners_of_two_types(self, indexed):

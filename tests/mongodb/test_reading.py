@@ -201,14 +201,14 @@ class TestUndecodableValues:
     @pytest.mark.parametrize("kind", UNDECODABLE)
     @pytest.mark.parametrize("collation", [None, {"locale": "en", "strength": 1}], ids=["no collation", "collation"])
     def test_an_undecodable_value_is_null_and_the_other_projects_are_complete(
-        self, database, ask, caplog, kind, collation
+        self, database, get_usage, caplog, kind, collation
     ):
         """A value that cannot be decoded is null; the other values and projects are returned."""
         projects = database.create_collection("projects", collation=collation)
         everything = {"name": "blog", "status": re.compile("x"), "totalRequest": 5, "createdAt": NOON}
         projects.insert_one(document_with(b"\x05plan\0" + UNDECODABLE[kind], _id=1, **everything))
         projects.insert_many([{"_id": index, "owner": "ada"} for index in range(2, 1002)])
-        rows = ask(projects).json["projectStats"]
+        rows = get_usage(projects).json["projectStats"]
         assert rows[0] == {
             "_id": 1,
             "name": "blog",
@@ -224,7 +224,7 @@ class TestUndecodableValues:
         ("field", "shown"), [("name", None), ("projectType", None), ("totalRequest", 0), ("updatedAt", None)]
     )
     @pytest.mark.parametrize("container", ["none", "document", "array", "scope"])
-    def test_an_undecodable_value_of_any_field_is_replaced(self, projects, ask, field, shown, container):
+    def test_an_undecodable_value_of_any_field_is_replaced(self, projects, get_usage, field, shown, container):
         """A damaged text or date is null and a damaged count is 0, also if the damage is inside a container."""
         value = UNDECODABLE["short UUID"]
         inner = b"\x050\0" + value
@@ -237,7 +237,7 @@ class TestUndecodableValues:
         }[container]
         element = kind + field.encode() + b"\0" + content
         projects.insert_one(document_with(element, _id=1))
-        assert ask(projects).json["projectStats"] == [{"_id": 1, "totalRequest": 0} | {field: shown}]
+        assert get_usage(projects).json["projectStats"] == [{"_id": 1, "totalRequest": 0} | {field: shown}]
 
     @pytest.mark.parametrize(
         "make_id",
@@ -292,14 +292,14 @@ class TestUndecodableValues:
         with pytest.raises(StoreError, match="could not be read completely within the timeout"):
             ids(ProjectStore(projects))
 
-    def test_a_damaged_id_is_an_error(self, projects, ask):
+    def test_a_damaged_id_is_an_error(self, projects, get_usage):
         """An ``_id`` that cannot be decoded fails the read instead of being replaced."""
         projects.insert_one({"_id": 1, "owner": "ada"})
         projects.insert_one(document_with(b"\x05_id\0" + UNDECODABLE["short UUID"]))
         with pytest.raises(StoreError, match=r"^the projects could not be read: InvalidBSON$") as caught:
             ids(ProjectStore(projects))
         assert isinstance(caught.value.__cause__, InvalidBSON)
-        assert ask(projects).status_code == 500
+        assert get_usage(projects).status_code == 500
 
     def test_damage_in_the_projects_of_another_owner_does_not_matter(self, projects):
         """Damage in another owner's projects does not affect the read."""

@@ -54,7 +54,7 @@ def sessions(document):
 def check_json(example):
     """Compare a JSON block with the response of the page's application to the owner ada."""
     app = example.namespace["app"]
-    assert json.dumps(ask(app, "ada").json) == json.dumps(json.loads(example.parsed))
+    assert json.dumps(get_usage(app, "ada").json) == json.dumps(json.loads(example.parsed))
 
 
 def exchange(example):
@@ -115,7 +115,7 @@ DOCSTRINGS = Sybil(
 )
 
 
-def ask(app, owner):
+def get_usage(app, owner):
     with app.app_context():
         token = create_access_token(owner)
     return app.test_client().get("/api/usage", headers={"Authorization": f"Bearer {token}"})

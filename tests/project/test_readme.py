@@ -40,14 +40,14 @@ def test_programs(monkeypatch, capsys):
         exec(other, names)
 
 
-def test_responses(any_projects, ask):
+def test_responses(any_projects, get_usage):
     """The sample projects produce the first responses in the README."""
     rows = [dict(row) for row in SAMPLE_ROWS]
     any_projects.insert_many([row | {"_id": ObjectId(row["_id"]), "owner": "ada"} for row in rows])
     everything, unused, _ = map(json.loads, blocks("json"))
-    assert json.dumps(ask(any_projects).json) == json.dumps(everything)
+    assert json.dumps(get_usage(any_projects).json) == json.dumps(everything)
     assert "`GET /api/usage?maxRequests=0`" in README
-    assert json.dumps(ask(any_projects, query_string="maxRequests=0").json) == json.dumps(unused)
+    assert json.dumps(get_usage(any_projects, query_string="maxRequests=0").json) == json.dumps(unused)
 
 
 @pytest.mark.parametrize("function", [create_usage_blueprint, ProjectStore])
