@@ -8,6 +8,7 @@ import pytest
 from bson import ObjectId
 from flask import Flask
 from pymongo import MongoClient
+from support import ListStore
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
 from flask_usage_stats._cli.commands import _PARAMETERS
@@ -15,16 +16,6 @@ from flask_usage_stats._core.parameters import ParametersSchema
 from flask_usage_stats.openapi import openapi_document
 
 HEADER = "_id,name,projectType,status,plan,totalRequest,createdAt,updatedAt\r\n"
-
-
-class Store:
-    """A store without a database."""
-
-    def __init__(self, *rows):
-        self.rows = rows
-
-    def iter_projects(self, owner):
-        return [row for row in self.rows if row["owner"] == owner]
 
 
 class TestFormats:
@@ -61,7 +52,7 @@ class TestFormats:
     )
     def test_owner_type_converts_the_owner(self, flask, owner, owner_type, stored):
         """The owner is passed to the store in the type that authenticate returns."""
-        store = Store({"_id": 1, "owner": stored}, {"_id": 2, "owner": "ada"})
+        store = ListStore({"_id": 1, "owner": stored}, {"_id": 2, "owner": "ada"})
         result = flask(store, "report", "--owner", owner, "--owner-type", owner_type, "--format", "csv")
         assert result.stdout_bytes.decode() == f"{HEADER}1,,,,,0,,\r\n"
 
@@ -81,7 +72,7 @@ class TestErrors:
     )  # fmt: skip
     def test_invalid_options_are_one_line(self, flask, options, message):
         """Each message of the route follows the name of its option."""
-        result = flask(Store(), "report", "--owner", "ada", *options)
+        result = flask(ListStore(), "report", "--owner", "ada", *options)
         assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {message}\n")
 
     def test_cursor_needs_limit(self, flask, filled):
@@ -101,7 +92,7 @@ class TestErrors:
     )
     def test_owner_must_be_an_owner_id(self, flask, options, message):
         """A value that authenticate could not return is refused."""
-        result = flask(Store(), "report", *options)
+        result = flask(ListStore(), "report", *options)
         assert (result.exit_code, result.stderr) == (2, f"Error: --owner must be {message}\n")
 
     def test_unreachable_database_is_one_line(self, flask):
@@ -138,8 +129,8 @@ class TestErrors:
     @pytest.mark.parametrize(("command", "code"), [("check", 2), ("ensure-indexes", 1)])
     def test_other_stores_have_no_collection(self, flask, command, code):
         """Commands for a collection need a ProjectStore."""
-        result = flask(Store(), command)
-        assert result.stderr == f"Error: {command} needs a ProjectStore; this store is a Store\n"
+        result = flask(ListStore(), command)
+        assert result.stderr == f"Error: {command} needs a ProjectStore; this store is a ListStore\n"
         assert (result.exit_code, result.stdout) == (code, "")
 
 
@@ -161,8 +152,8 @@ class TestIndexes:
 class TestOpenAPI:
     def test_document_is_printed_as_json(self, flask):
         """The document has the prefix of the blueprint or another one."""
-        assert json.loads(flask(Store(), "openapi").stdout) == openapi_document()
-        result = flask(Store(), "openapi", "--url-prefix", "/v2")
+        assert json.loads(flask(ListStore(), "openapi").stdout) == openapi_document()
+        result = flask(ListStore(), "openapi", "--url-prefix", "/v2")
         assert (result.exit_code, json.loads(result.stdout)) == (0, openapi_document(url_prefix="/v2"))
 
     def test_missing_apispec_is_one_line(self, flask, monkeypatch):
@@ -171,7 +162,7 @@ class TestOpenAPI:
         for name in [name for name in sys.modules if name.split(".")[0] == "apispec"]:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, "apispec", None)
-        result = flask(Store(), "openapi")
+        result = flask(ListStore(), "openapi")
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == "Error: openapi needs apispec: pip install apispec\n"
 
@@ -180,13 +171,13 @@ class TestGroup:
     @pytest.mark.parametrize("command", [[], ["report"], ["check"], ["ensure-indexes"], ["openapi"]])
     def test_help_has_a_summary(self, flask, command):
         """The group and every command say what they do."""
-        result = flask(Store(), *command, "--help")
+        result = flask(ListStore(), *command, "--help")
         assert result.exit_code == 0
         assert result.stdout.splitlines()[2].startswith("  ")
 
     def test_every_option_has_help(self, app_factory):
         """Every option of every command is described."""
-        for command in app_factory(Store()).cli.commands["usage"].commands.values():
+        for command in app_factory(ListStore()).cli.commands["usage"].commands.values():
             assert command.help
             assert all(option.help for option in command.params)
 
@@ -194,7 +185,7 @@ class TestGroup:
         """`cli_group` gives the commands of a second blueprint another name."""
         app = Flask("host")
         for number, group in enumerate(["usage", "teams"]):
-            store = Store({"_id": number, "owner": "ada"})
+            store = ListStore({"_id": number, "owner": "ada"})
             blueprint = create_usage_blueprint(store, authenticate=lambda: None, name=f"usage_{number}")
             app.register_blueprint(blueprint, url_prefix=f"/{number}", cli_group=group)
         for number, group in enumerate(["usage", "teams"]):

@@ -1,4 +1,4 @@
-"""CSV, and answers that the client has already."""
+"""CSV responses and conditional requests."""
 
 import csv
 import io
@@ -13,13 +13,13 @@ HEADER = "_id,name,projectType,status,plan,totalRequest,createdAt,updatedAt\r\n"
 
 @pytest.fixture
 def client(any_projects, app_factory):
-    """Ask as ada."""
+    """Send requests as ada."""
     return app_factory(any_projects).test_client()
 
 
-class TestCsv:
-    def test_rows(self, any_projects, client):
-        """Rows are lines, the columns in the contract's order, null and missing empty."""
+class TestCSV:
+    def test_rows_are_lines(self, any_projects, client):
+        """The columns are in the order of the response; null and missing are empty."""
         any_projects.insert_many(
             [
                 {"_id": 1, "owner": "ada", "name": 'a "b", c\r\nd', "plan": None, "totalRequest": 5},
@@ -41,15 +41,15 @@ class TestCsv:
         assert response.headers["Content-Disposition"] == f'attachment; filename="usage-{today:%Y-%m-%d}.csv"'
 
     @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
-    def test_formulas(self, any_projects, client, begin):
-        """Text that a spreadsheet would take for a formula gets a quote in front; numbers stay numbers."""
+    def test_formulas_are_escaped(self, any_projects, client, begin):
+        """Text that a spreadsheet would read as a formula gets an apostrophe; numbers are unchanged."""
         any_projects.insert_one({"_id": f"{begin}1", "owner": "ada", "name": f"{begin}1+1", "totalRequest": -5})
         text = client.get("/api/usage?format=csv").data.decode()
         _, row = csv.reader(io.StringIO(text, newline=""))
         assert row == [f"'{begin}1", f"'{begin}1+1", "", "", "", "-5", "", ""]
 
-    def test_same_rows(self, any_projects, client):
-        """Filters, order and pages are those of JSON, and the next page is linked."""
+    def test_rows_are_those_of_json(self, any_projects, client):
+        """Filters, order and pages are the same, and the Link header has the next page."""
         any_projects.insert_many([{"_id": n, "owner": "ada", "plan": "pro" if n % 2 else "free"} for n in range(9)])
         query = "/api/usage?plan=PRO&limit=2"
         table, body = client.get(query + "&format=csv"), client.get(query)
@@ -58,8 +58,8 @@ class TestCsv:
         assert body.json["nextCursor"] in table.headers["Link"]
         assert "format=csv" in table.headers["Link"]
 
-    def test_groups(self, any_projects, client):
-        """With groups, the groups are the lines."""
+    def test_groups_are_lines(self, any_projects, client):
+        """With groupBy, there is a line for each group instead of each project."""
         any_projects.insert_many(
             [
                 {"owner": "ada", "plan": "=pro", "status": "live", "totalRequest": 3},
@@ -70,12 +70,12 @@ class TestCsv:
         assert response.text == "status,plan,projects,totalRequests,share\r\nlive,'=pro,1,3,0.75\r\nlive,,1,1,0.25\r\n"
         assert "Link" not in response.headers
 
-    def test_nothing(self, client):
-        """Without projects the header is all."""
+    def test_no_projects_are_a_header_only(self, client):
+        """The header is always there."""
         assert client.get("/api/usage?format=csv").text == HEADER
 
-    def test_errors(self, client):
-        """Errors are JSON, whatever was asked for."""
+    def test_errors_are_json(self, client):
+        """Neither the parameter nor the header matters for errors."""
         response = client.get("/api/usage?format=csv&limit=x", headers={"Accept": "text/csv"})
         assert response.status_code == 400
         assert response.mimetype == "application/json"
@@ -97,22 +97,22 @@ class TestCsv:
             ("nonsense", "application/json"),
         ],
     )
-    def test_accept(self, client, accept, mimetype):
-        """CSV is given where it is ranked strictly above JSON; there is no 406."""
+    def test_accept_ranks_the_formats(self, client, accept, mimetype):
+        """The response is CSV if Accept ranks it strictly above JSON; 406 is never returned."""
         headers = {} if accept is None else {"Accept": accept}
         response = client.get("/api/usage", headers=headers)
         assert (response.status_code, response.mimetype) == (200, mimetype)
         assert response.headers["Vary"] == "Authorization, Accept"
 
-    def test_format_wins(self, client):
-        """The parameter wins over the header."""
+    def test_format_parameter_takes_precedence(self, client):
+        """The Accept header does not matter then."""
         assert client.get("/api/usage?format=json", headers={"Accept": "text/csv"}).mimetype == "application/json"
         assert client.get("/api/usage?format=csv", headers={"Accept": "application/json"}).mimetype == "text/csv"
 
 
-class TestConditional:
-    def test_not_modified(self, any_projects, client):
-        """What the client has already is not sent again, by GET or HEAD, until it changes."""
+class TestConditionalRequests:
+    def test_unchanged_response_is_304(self, any_projects, client):
+        """GET and HEAD return 304 until the response changes."""
         any_projects.insert_one({"_id": 1, "owner": "ada", "totalRequest": 1})
         first = client.get("/api/usage")
         tag = first.headers["ETag"]
@@ -129,18 +129,18 @@ class TestConditional:
         assert changed.headers["ETag"] != tag
 
     @pytest.mark.parametrize("wrap", ["{}", "W/{}", '"other", {}', "*"])
-    def test_forms(self, client, wrap):
-        """A tag counts among others, weak or strong, and so does the star."""
+    def test_tag_may_be_weak_or_one_of_several(self, client, wrap):
+        """The star matches as well."""
         tag = client.get("/api/usage").headers["ETag"]
         assert client.get("/api/usage", headers={"If-None-Match": wrap.format(tag)}).status_code == 304
 
     @pytest.mark.parametrize("header", ['"other"', "", "nonsense", '"'])
-    def test_other_tags(self, client, header):
-        """Any other tag gets the answer."""
+    def test_other_tags_do_not_match(self, client, header):
+        """The complete response is returned."""
         assert client.get("/api/usage", headers={"If-None-Match": header}).status_code == 200
 
-    def test_representations(self, any_projects, app_factory, client):
-        """The tag is that of the representation: of its form and its rows, not of caller or time."""
+    def test_tag_depends_on_the_representation(self, any_projects, app_factory, client):
+        """It depends on the format and the content, not on the owner or the time."""
         any_projects.insert_many([{"_id": 1, "owner": ["ada", "bob"]}, {"_id": 2, "owner": "ada", "plan": "x"}])
         bob = app_factory(ProjectStore(any_projects), "bob").test_client()
         tags = {
@@ -154,8 +154,8 @@ class TestConditional:
             == (bob.get("/api/usage?limit=1000&minRequests=1").headers["ETag"])
         )
 
-    def test_link_counts(self, any_projects, client):
-        """A page of a table is another one as soon as something follows it."""
+    def test_tag_of_a_csv_page_depends_on_its_link(self, any_projects, client):
+        """A CSV page has another tag as soon as another page follows."""
         any_projects.insert_many([{"owner": "ada", "name": name} for name in "ab"])
         query = "/api/usage?sort=name&limit=2&format=csv"
         before = client.get(query)
@@ -165,17 +165,17 @@ class TestConditional:
         assert "Link" in after.headers
 
     @pytest.mark.parametrize("header", [{"If-Match": '"other"'}, {"Range": "bytes=0-3"}, {"If-Range": '"x"'}])
-    def test_ignored(self, client, header):
-        """Other conditions and ranges are ignored."""
+    def test_other_conditions_and_ranges_are_ignored(self, client, header):
+        """The complete response is returned."""
         response = client.get("/api/usage", headers=header)
         assert response.status_code == 200
         assert response.json["success"] is True
 
-    def test_ignored_with_a_match(self, client):
-        """If-Match does not turn a 304 into anything else."""
+    def test_if_match_does_not_affect_a_304(self, client):
+        """If-Match is ignored here, too."""
         tag = client.get("/api/usage").headers["ETag"]
         assert client.get("/api/usage", headers={"If-None-Match": tag, "If-Match": '"x"'}).status_code == 304
 
-    def test_errors_have_none(self, client):
-        """An error has no tag."""
+    def test_errors_have_no_tag(self, client):
+        """An error must not be cached."""
         assert "ETag" not in client.get("/api/usage?limit=x").headers

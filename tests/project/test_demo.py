@@ -8,11 +8,10 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from pathlib import Path
 
 import pytest
+from support import ROOT
 
-ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "demo.py"
 
 

@@ -7,17 +7,14 @@ import shlex
 import sys
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 from threading import Thread
 from types import ModuleType
 
 import click
 import pytest
 from bson import ObjectId
-from flask import Flask
-from flask_jwt_extended import JWTManager, create_access_token
 from pymongo import MongoClient
-from support import SAMPLE_ROWS
+from support import KEY, ROOT, SAMPLE_ROWS, bearer, jwt_app, make_token
 from sybil.document import PythonDocStringDocument
 from sybil.evaluators.doctest import DocTestEvaluator
 from sybil.evaluators.python import PythonEvaluator
@@ -33,13 +30,11 @@ from flask_usage_stats._core.parameters import ParametersSchema, parse_parameter
 from flask_usage_stats.errors import InvalidParametersError
 from flask_usage_stats.jwt import jwt_identity
 
-ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 PACKAGE = ROOT / "src" / "flask_usage_stats"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SAMPLED = [page for page in PAGES if page.stem == "http-api" or page.parent.name == "examples"]
 DAY = re.compile(r"usage-[0-9]{4}-[0-9]{2}-[0-9]{2}\.csv")
-KEY = "a key of at least thirty-two bytes, for HS256"
 
 
 def sessions(document):
@@ -54,7 +49,9 @@ def sessions(document):
 def check_json(example):
     """Compare a JSON block with the response of the page's application to the owner ada."""
     app = example.namespace["app"]
-    assert json.dumps(get_usage(app, "ada").json) == json.dumps(json.loads(example.parsed))
+    assert json.dumps(app.test_client().get("/api/usage", headers=bearer(make_token(app))).json) == json.dumps(
+        json.loads(example.parsed)
+    )
 
 
 def exchange(example):
@@ -115,21 +112,6 @@ DOCSTRINGS = Sybil(
 )
 
 
-def get_usage(app, owner):
-    with app.app_context():
-        token = create_access_token(owner)
-    return app.test_client().get("/api/usage", headers={"Authorization": f"Bearer {token}"})
-
-
-def host(store, authenticate=jwt_identity):
-    app = Flask("host")
-    app.config.update(JWT_SECRET_KEY=KEY, SECRET_KEY=KEY)
-    JWTManager(app)
-    if store is not None:
-        app.register_blueprint(create_usage_blueprint(store, authenticate=authenticate))
-    return app
-
-
 def evaluate(sybil, path, names):
     document = sybil.parse(path)
     document.namespace.update(names)
@@ -148,14 +130,14 @@ def names(local_mongodb, monkeypatch):
     yield {
         "db": db,
         "store": store,
-        "app": host(store),
-        "new_host": lambda: host(None),
+        "app": jwt_app(store),
+        "new_host": jwt_app,
         "user": {"_id": ObjectId()},
         "ObjectId": ObjectId,
         "ProjectStore": ProjectStore,
         "create_usage_blueprint": create_usage_blueprint,
         "jwt_identity": jwt_identity,
-        "mount": lambda authenticate: host(store, authenticate).test_client(),
+        "mount": lambda authenticate: jwt_app(store, authenticate).test_client(),
     }
     logging.getLogger("flask_usage_stats").setLevel(logging.NOTSET)  # a page sets the level
 
@@ -180,7 +162,7 @@ def sample(names):
     }
 
     def send_to(credential):
-        return host(*callers.get(credential, (names["store"], jwt_identity))).test_client()
+        return jwt_app(*callers.get(credential, (names["store"], jwt_identity))).test_client()
 
     def fill():
         """Insert the sample projects for ada, and documents that `flask usage check` reports as problems."""
@@ -193,9 +175,7 @@ def sample(names):
             ]
         )
 
-    with names["app"].app_context():
-        token = create_access_token(str(owner))
-    return {"send_to": send_to, "fill": fill, "TOKEN": token}
+    return {"send_to": send_to, "fill": fill, "TOKEN": make_token(names["app"], str(owner))}
 
 
 @contextmanager

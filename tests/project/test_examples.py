@@ -1,16 +1,12 @@
 """Each example application runs unchanged and returns the expected response."""
 
 import sqlite3
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import pytest
 from bson import ObjectId
-from flask_jwt_extended import create_access_token
+from support import KEY, ROOT, bearer, import_example, make_token
 from werkzeug.security import generate_password_hash
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-KEY = "a key of at least thirty-two bytes, for HS256"
 ID = ObjectId("507f1f77bcf86cd799439011")
 
 
@@ -22,22 +18,16 @@ def example(request, local_mongodb, monkeypatch, tmp_path):
     monkeypatch.setenv("JWT_SECRET_KEY", KEY)
     monkeypatch.setenv("SECRET_KEY", KEY)
     monkeypatch.setenv("DATABASE", str(tmp_path / "platform.sqlite"))
-    name = request.function.__name__.removeprefix("test_")
-    specification = spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return import_example(request.function.__name__.removeprefix("test_"))
 
 
 def get_usage(app, subject):
-    with app.app_context():
-        token = create_access_token(subject)
-    return app.test_client().get("/api/usage", headers={"Authorization": f"Bearer {token}"}).json
+    return app.test_client().get("/api/usage", headers=bearer(make_token(app, subject))).json
 
 
 def test_every_example_is_tested():
     """Every example has a test of the same name here; the demo has its own test module."""
-    names = {path.stem for path in EXAMPLES.glob("*.py")} - {"demo"}
+    names = {path.stem for path in (ROOT / "examples").glob("*.py")} - {"demo"}
     assert {f"test_{name}" for name in names} <= set(globals())
 
 

@@ -4,16 +4,15 @@ import inspect
 import json
 import re
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 from bson import ObjectId
-from support import SAMPLE_ROWS
+from support import KEY, ROOT, SAMPLE_ROWS, bearer
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 
 
 def blocks(language):
@@ -23,7 +22,7 @@ def blocks(language):
 @pytest.mark.usefixtures("local_mongodb")
 def test_programs(monkeypatch, capsys):
     """The program serves the route, the shell session prints a token, and the response is the documented one."""
-    monkeypatch.setenv("JWT_SECRET_KEY", "a key of at least thirty-two bytes, for HS256")
+    monkeypatch.setenv("JWT_SECRET_KEY", KEY)
     saved = ModuleType("app")
     names = vars(saved)
     monkeypatch.setitem(sys.modules, "app", saved)
@@ -32,7 +31,7 @@ def test_programs(monkeypatch, capsys):
     with names["app"].app_context():
         exec(shell, {})
     token = capsys.readouterr().out.strip()
-    body = names["app"].test_client().get("/api/usage", headers={"Authorization": f"Bearer {token}"}).json
+    body = names["app"].test_client().get("/api/usage", headers=bearer(token)).json
     *_, documented = map(json.loads, blocks("json"))
     documented["projectStats"][0]["_id"] = body["projectStats"][0]["_id"]
     assert json.dumps(body) == json.dumps(documented)

@@ -1,0 +1,18 @@
+"""The table of field names."""
+
+from support import SAMPLE_ROWS
+
+from flask_usage_stats._core.fields import CREATED_AT, FIELDS, GROUP_FIELDS, OWNER, SORT_FIELDS
+
+NAMES = [field.name for field in FIELDS]
+
+
+def test_fields_are_those_of_the_sample_in_its_order():
+    """`createdAt` is the only field that the API page lists but its sample does not have."""
+    assert [name for name in NAMES if name != CREATED_AT] == list(SAMPLE_ROWS[0])
+
+
+def test_rows_are_grouped_and_sorted_by_returned_fields():
+    """The owner is never returned."""
+    assert {*GROUP_FIELDS, *SORT_FIELDS} < set(NAMES)
+    assert OWNER not in NAMES
