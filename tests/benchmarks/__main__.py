@@ -1,4 +1,4 @@
-"""Run the benchmark: ``tox run -e bench``; ``tox run -e bench -- --quick`` for a look in a minute."""
+"""Run the benchmark: ``tox run -e bench``, or ``tox run -e bench -- --quick`` for a quick run."""
 
 import argparse
 import contextlib
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # where the tests' server is
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests/servers.py
 
 import documents
 import http_load
@@ -25,7 +25,7 @@ from flask_usage_stats import ProjectStore
 DATABASE = "usage_stats_bench"
 HTTP_SIZES = (5, 100, 1_000)
 OTHERS = (0, 1_000, 10_000, 100_000)
-QUESTIONS = (
+QUERIES = (
     "",
     "plan=PRO&status=live",
     "minRequests=500000",
@@ -36,7 +36,7 @@ QUESTIONS = (
     "sort=updatedAt",
     "format=csv",
 )
-#: Rounds of a size, and how often an action is repeated in each.
+#: The number of rounds for each size, and how often an action is repeated in each round.
 ROUNDS = {5: (300, 5), 100: (150, 2), 1_000: (40, 1), 10_000: (8, 1), 100_000: (4, 1)}
 QUICK = {5: (60, 5), 100: (30, 2), 1_000: (8, 1), 10_000: (2, 1), 100_000: (1, 1)}
 
@@ -45,15 +45,15 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def equal(size: int, *answers: bytes) -> None:
-    """Check that answers are the same JSON, and have every project."""
-    first, *rest = map(json.loads, answers)
+def check_equal(size: int, *bodies: bytes) -> None:
+    """Check that the bodies are the same JSON and have every project."""
+    first, *rest = map(json.loads, bodies)
     assert len(first["projectStats"]) == size
     for other in rest:
-        assert other == first, f"the answers for {size} projects differ"
+        assert other == first, f"the responses for {size} projects differ"
 
 
-def nearest(size: int, ours: bytes, eves: bytes) -> None:
+def check_similar(size: int, ours: bytes, eves: bytes) -> None:
     """Check that Eve has the same projects in the same order with the same counts."""
 
     def read(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
@@ -71,16 +71,16 @@ def in_process(collection: Collection[Any], uri: str, size: int, rounds: tuple[i
         "naive": peers.request(peers.naive(collection, size)),
         "Eve": peers.request(peers.eve(collection, uri), Authorization=f"Bearer {size}"),
     }
-    answer = actions["ours"]()
-    equal(size, answer, actions["ours, JWT"](), actions["naive"]())
-    nearest(size, answer, actions["Eve"]())
+    body = actions["ours"]()
+    check_equal(size, body, actions["ours, JWT"](), actions["naive"]())
+    check_similar(size, body, actions["Eve"]())
     return measure.side_by_side(actions, rounds=rounds[0], repeat=rounds[1])
 
 
-def questions(collection: Collection[Any], size: int, *, quick: bool) -> dict[str, Any]:
-    """Time what can be asked for besides the plain answer."""
+def measure_queries(collection: Collection[Any], size: int, *, quick: bool) -> dict[str, Any]:
+    """Time requests with parameters."""
     app = peers.ours(collection, lambda: owner_of(size))
-    actions = {query or "(plain)": peers.request(app, query=query) for query in QUESTIONS}
+    actions = {query or "(plain)": peers.request(app, query=query) for query in QUERIES}
     return measure.side_by_side(actions, rounds=3 if quick else 12, repeat=1)
 
 
@@ -89,12 +89,12 @@ def over_http(uri: str, *, quick: bool) -> dict[int, Any]:
     with contextlib.ExitStack() as stack:
         ports = {name: stack.enter_context(http_load.running(name, uri, DATABASE)) for name in http_load.commands(0)}
         for size, token in tokens.items():
-            equal(size, *(http_load.get(port, token) for port in ports.values()))
+            check_equal(size, *(http_load.get(port, token) for port in ports.values()))
         return http_load.throughput(ports, tokens, rounds=1 if quick else 3, seconds=1 if quick else 3)
 
 
-def beside_others(collection: Collection[Any], *, quick: bool) -> dict[int, Any]:
-    """Time an owner of 100 projects while others' projects come into the same collection."""
+def next_to_others(collection: Collection[Any], *, quick: bool) -> dict[int, Any]:
+    """Time an owner of 100 projects while projects of other owners are added to the collection."""
     collection.drop()
     ProjectStore(collection).ensure_indexes()
     documents.store(collection, owner_of(100), 100)
@@ -111,10 +111,12 @@ def beside_others(collection: Collection[Any], *, quick: bool) -> dict[int, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description="Measure the endpoint against its peers.")
-    parser.add_argument("--quick", action="store_true", help="few rounds, and no page: for a look")
-    parser.add_argument("--no-http", action="store_true", help="leave the servers out")
-    parser.add_argument("--json", type=Path, default=Path("build/benchmark.json"), help="where the figures go")
-    parser.add_argument("--docs", type=Path, help="the folder of performance.md and its plot (docs, unless quick)")
+    parser.add_argument("--quick", action="store_true", help="few rounds, and do not change the page")
+    parser.add_argument("--no-http", action="store_true", help="skip the servers")
+    parser.add_argument("--json", type=Path, default=Path("build/benchmark.json"), help="the file for the figures")
+    parser.add_argument(
+        "--docs", type=Path, help="the directory of performance.md and its plot (default: docs, none if quick)"
+    )
     options = parser.parse_args()
     folder = options.docs or (None if options.quick else Path("docs"))
 
@@ -130,11 +132,11 @@ def main() -> None:
             found["in process"][size] = in_process(collection, uri, size, rounds)
             say(report.line(size, found["in process"][size]))
         say("Filters, groups and pages ...")
-        found["questions"] = questions(collection, 10_000, quick=options.quick)
+        found["queries"] = measure_queries(collection, 10_000, quick=options.quick)
         say("Memory of one request ...")
         found["memory"] = measure.memory(uri, DATABASE, documents.SIZES[-1])
-        say("Beside other owners' projects ...")
-        found["others"] = beside_others(client[DATABASE].others, quick=options.quick)
+        say("Next to projects of other owners ...")
+        found["others"] = next_to_others(client[DATABASE].others, quick=options.quick)
         if not options.no_http:
             say(f"Over HTTP, load by {http_load.loader()} ...")
             found["http"] = over_http(uri, quick=options.quick)

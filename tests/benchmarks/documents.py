@@ -1,4 +1,4 @@
-"""What is read: the projects of a hosting platform, each with far more in it than an answer shows."""
+"""The documents: projects of a hosting platform, much larger than the returned fields."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -8,12 +8,12 @@ from typing import Any
 from bson import ObjectId
 from pymongo.collection import Collection
 
-#: How many projects the owners have, each size a caller of its own.
+#: The number of projects of each owner.
 SIZES = (5, 100, 1_000, 10_000, 100_000)
 
 PROJECTION = dict.fromkeys(
     ("name", "projectType", "status", "plan", "totalRequest", "createdAt", "updatedAt"), 1
-)  # and _id, which comes unasked
+)  # and _id, which is always included
 
 _BEGIN = datetime(2022, 1, 1, tzinfo=UTC)
 _AT_ONCE = 2_000
@@ -21,17 +21,17 @@ _WORDS = ("api", "shop", "blog", "auth", "search", "mail", "media", "admin", "do
 
 
 def owner_of(size: int) -> ObjectId:
-    """Give the owner of so many projects; a token has its hex digits."""
+    """Return the owner who has this number of projects."""
     return ObjectId(f"{size:024x}")
 
 
 def condition(size: int) -> dict[str, Any]:
-    """Give the filter that somebody would write by hand for the projects of an owner."""
+    """Return a hand-written filter for the projects of an owner."""
     return {"owner": owner_of(size), "status": {"$ne": "deleted"}}
 
 
 def documents(owner: ObjectId, number: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Make projects as a platform keeps them: about 1.8 KB of BSON, the eight shown fields a tenth of it."""
+    """Yield projects of about 1.8 KB of BSON; the eight returned fields are a tenth of it."""
     random = Random(seed)  # noqa: S311 # the same documents in every run
     for index in range(number):
         slug = f"{random.choice(_WORDS)}-{random.choice(_WORDS)}-{index}"
@@ -77,7 +77,7 @@ def fill(collection: Collection[Any], sizes: tuple[int, ...] = SIZES) -> None:
 
 
 def store(collection: Collection[Any], owner: ObjectId, number: int) -> None:
-    """Store projects of one owner, some of them deleted on top."""
+    """Store projects of one owner, and some deleted ones in addition."""
     batch = []
     for document in documents(owner, number, seed=number):
         batch.append(document)

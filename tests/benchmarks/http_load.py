@@ -1,4 +1,4 @@
-"""The servers, one worker each, and the load on them."""
+"""The servers, with one worker each, and the load on them."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ _THREADS = "4"
 
 
 def commands(port: int) -> dict[str, list[str]]:
-    """Give the command of every server that this machine can run; say which it cannot."""
+    """Return the command of every server that this machine can run; print which it cannot."""
     gunicorn = [
         *(
             "-m",
@@ -57,7 +57,7 @@ def commands(port: int) -> dict[str, list[str]]:
 
 @contextlib.contextmanager
 def running(name: str, uri: str, database: str) -> Iterator[int]:
-    """Serve on a free port until the block ends."""
+    """Run a server on a free port until the block ends."""
     port = free_port()
     environment = {"MONGODB_URI": uri, "DATABASE": database, "SECRET": SECRET, "PORT": str(port)}
     python_path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
@@ -95,7 +95,7 @@ def loader() -> str:
 
 
 def load(port: int, token: str, seconds: int) -> float:
-    """Ask over several kept connections for a while, and give the requests answered a second."""
+    """Send requests over several kept-alive connections, and return the responses per second."""
     if not shutil.which("wrk"):
         return _python_load(port, token, seconds)
     header = f"Authorization: Bearer {token}"
@@ -109,7 +109,7 @@ def load(port: int, token: str, seconds: int) -> float:
 
 
 def _python_load(port: int, token: str, seconds: int) -> float:
-    answered: list[int] = []
+    responses: list[int] = []
     until = time.monotonic() + seconds
 
     def get_usage() -> None:
@@ -120,23 +120,23 @@ def _python_load(port: int, token: str, seconds: int) -> float:
                 response = connection.getresponse()
                 response.read()
                 number += response.status == 200
-        answered.append(number)
+        responses.append(number)
 
     threads = [threading.Thread(target=get_usage) for _ in range(CONNECTIONS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(answered) / seconds
+    return sum(responses) / seconds
 
 
 def throughput(ports: dict[str, int], tokens: dict[int, str], *, rounds: int, seconds: int) -> dict[int, dict]:
-    """Load every server in every round, and give the requests a second by size and server: median and best."""
+    """Load every server in every round, and return the requests per second by size and server: median and best."""
     found: dict[int, dict] = {}
     for size, token in tokens.items():
         rates: dict[str, list[float]] = {name: [] for name in ports}
         for port in ports.values():
-            load(port, token, 1)  # warm: just-in-time compilers want to see the code run
+            load(port, token, 1)  # warm up just-in-time compilers
         for _ in range(rounds):
             for name, port in ports.items():
                 rates[name].append(load(port, token, seconds))

@@ -1,4 +1,4 @@
-"""Time and memory: callables against each other, round by round, so that a busy machine is busy for all."""
+"""Measure time and memory of callables in turn, so that other load on the machine affects all of them."""
 
 import json
 import re
@@ -18,9 +18,9 @@ from pymongo import MongoClient
 def side_by_side(
     actions: Mapping[str, Callable[[], object]], *, rounds: int, repeat: int
 ) -> dict[str, dict[str, float]]:
-    """Time every action in every round, and give medians and minima in seconds, of CPU (this process) and wall.
+    """Time every action in every round, and return medians and minima in seconds: CPU (of this process) and wall.
 
-    What an action gives back is let go inside the measured time, for a request has to let it go as well.
+    The result of an action is freed within the measured time, as in a request.
     """
     cpu: dict[str, list[float]] = {name: [] for name in actions}
     wall: dict[str, list[float]] = {name: [] for name in actions}
@@ -43,7 +43,7 @@ def side_by_side(
 
 
 def memory(uri: str, database: str, size: int) -> dict[str, int]:
-    """Ask once for an owner's usage in a fresh process, and give the growth of its peak and the answer's bytes."""
+    """Send one request in a new process, and return the growth of its peak and the size of the body, in bytes."""
     run = subprocess.run(
         [sys.executable, Path(__file__), uri, database, str(size)], capture_output=True, text=True, check=True
     )
@@ -58,13 +58,13 @@ def _status(name: str) -> int:
 
 def _one_request(uri: str, database: str, size: int) -> dict[str, Any]:
     with MongoClient(uri) as client:
-        # Another owner's small answer first, so that connecting and importing are not counted.
+        # A small request first, so that connecting and importing are not counted.
         request(ours(client[database].projects, lambda: owner_of(5)))()
         send = request(ours(client[database].projects, lambda: owner_of(size)))
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark falls to what is held now
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the current size
         before = _status("VmRSS")
         body = send()
-        return {"growth": _status("VmHWM") - before, "answer": len(body)}
+        return {"growth": _status("VmHWM") - before, "response": len(body)}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Other ways to give the same answer: by hand in Flask, and with Eve."""
+"""Other ways to write the endpoint: by hand in Flask, and with Eve."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,16 +19,16 @@ SECRET = "a secret of the benchmark, of 32 bytes or more"
 
 
 class Project(Schema):
-    """What somebody would write for a row."""
+    """A hand-written schema for a row."""
 
     _id = fields.String()
     name = fields.String()
-    projectType = fields.String()  # the wire's name
+    projectType = fields.String()  # the name in the response
     status = fields.String()
     plan = fields.String()
-    totalRequest = fields.Integer(dump_default=0)  # the wire's name
-    createdAt = fields.Function(lambda row: iso(row["createdAt"]))  # the wire's name
-    updatedAt = fields.Function(lambda row: iso(row["updatedAt"]))  # the wire's name
+    totalRequest = fields.Integer(dump_default=0)  # the name in the response
+    createdAt = fields.Function(lambda row: iso(row["createdAt"]))  # the name in the response
+    updatedAt = fields.Function(lambda row: iso(row["updatedAt"]))  # the name in the response
 
 
 def iso(moment) -> str:
@@ -43,7 +43,7 @@ def application(secret: str = SECRET) -> Flask:
 
 
 def token(size: int) -> str:
-    """Give the access token of an owner, as flask-jwt-extended makes it, for every server alike."""
+    """Return an access token of flask-jwt-extended for an owner; every server accepts it."""
     with application().app_context():
         return create_access_token(str(owner_of(size)), expires_delta=False)
 
@@ -55,7 +55,7 @@ def ours(collection: Collection[Any], authenticate: Callable[[], Any] = jwt_iden
 
 
 def naive(collection: Collection[Any], size: int) -> Flask:
-    """Write the endpoint as somebody would without us: find, sort, dump with marshmallow, jsonify."""
+    """Write the endpoint by hand: find, sort, dump with marshmallow, jsonify."""
     app = application()
     app.json.sort_keys = False
     schema = Project(many=True)
@@ -77,10 +77,9 @@ class _Anybody(TokenAuth):
 
 
 def eve(collection: Collection[Any], uri: str) -> Flask:
-    """Set Eve up for the nearest that it can answer: one page of the caller's projects, ranked by count.
+    """Configure Eve for the most similar response: one page of the owner's projects, sorted by count.
 
-    Its envelope is its own, its dates have no milliseconds, and there is no total of the counts. Links and
-    entity tags, which cost it time, are off.
+    It has another envelope, dates without milliseconds, and no total. Links and entity tags are off to save time.
     """
     text = {"type": "string"}
     schema = dict.fromkeys(("name", "projectType", "status", "plan"), text) | {"totalRequest": {"type": "integer"}}
@@ -114,7 +113,7 @@ def eve(collection: Collection[Any], uri: str) -> Flask:
 
 
 def request(app: Flask, query: str = "", **headers: str) -> Callable[[], bytes]:
-    """Prepare a request once, and give what sends it through the WSGI application: no client's cost is in it."""
+    """Prepare a request once, and return a function that sends it to the WSGI application, without a client's cost."""
     environ = EnvironBuilder("/api/usage", query_string=query, headers=headers).get_environ()
 
     def send() -> bytes:
@@ -123,7 +122,7 @@ def request(app: Flask, query: str = "", **headers: str) -> Callable[[], bytes]:
         body = b"".join(chunks)
         chunks.close()
         if not status[0].startswith("200"):
-            raise RuntimeError(f"{app.name} answered {status[0]}: {body[:200]!r}")
+            raise RuntimeError(f"{app.name} returned {status[0]}: {body[:200]!r}")
         return body
 
     return send

@@ -1,4 +1,4 @@
-"""From figures to tables, the page and its plot."""
+"""Turn the figures into tables, the page and its plot."""
 
 import os
 import platform
@@ -33,7 +33,7 @@ def machine(client) -> dict[str, str]:
         "memory": f"{int(memory) / 2**20:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "database": f"MongoDB {client.server_info()['version']}, on the same machine",
-        "load": f"{os.getloadavg()[1]:.1f} in the five minutes before, which is other jobs'",
+        "load": f"{os.getloadavg()[1]:.1f} on average in the five minutes before, from other jobs",
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
     }
 
@@ -64,14 +64,14 @@ def tables(found: dict[str, Any]) -> str:
             cells += [f"{figures[name][key] / bare:.2f}" for name in names[1:]]
             rows.append([f"{size:,}", *cells, f"{figures['naive'][key] / figures['ours'][key]:.1f}"])
         parts.append(_table(title, ["projects", names[0], *names[1:], "naive / ours"], rows))
-    plain = found["questions"]["(plain)"]["cpu_min"]
+    plain = found["queries"]["(plain)"]["cpu_min"]
     parts.append(
         _table(
-            "What is asked for, 10,000 projects",
+            "Queries, 10,000 projects",
             ["query", "CPU, minimum", "plain = 1"],
             [
                 [f"`{query}`", f"{each['cpu_min'] * 1e3:.1f} ms", f"{each['cpu_min'] / plain:.2f}"]
-                for query, each in found["questions"].items()
+                for query, each in found["queries"].items()
             ],
         )
     )
@@ -79,19 +79,19 @@ def tables(found: dict[str, Any]) -> str:
     parts.append(
         _table(
             "Peak memory of one request at 100,000 projects, in a fresh process",
-            ["answer", "growth of the peak", "ratio"],
+            ["response", "growth of the peak", "ratio"],
             [
                 [
-                    f"{memory['answer'] / 2**20:.1f} MiB",
+                    f"{memory['response'] / 2**20:.1f} MiB",
                     f"{memory['growth'] / 2**20:.1f} MiB",
-                    f"{memory['growth'] / memory['answer']:.2f}",
+                    f"{memory['growth'] / memory['response']:.2f}",
                 ]
             ],
         )
     )
     parts.append(
         _table(
-            "100 projects beside those of other owners",
+            "100 projects next to projects of other owners",
             ["others' projects", "CPU, minimum", "wall, minimum"],
             [
                 [f"{number:,}", f"{each['cpu_min'] * 1e3:.2f} ms", f"{each['wall_min'] * 1e3:.2f} ms"]
@@ -124,7 +124,7 @@ def _table(title: str, head: list[str], rows: list[list[str]]) -> str:
 
 
 def page(found: dict[str, Any], folder: Path) -> None:
-    """Put the tables between the marks of ``performance.md``, whose words are written by hand, and draw the plot."""
+    """Write the tables between the marks of ``performance.md``, whose text is written by hand, and draw the plot."""
     path = folder / "performance.md"
     begin, end = "<!-- figures -->", "<!-- end of figures -->"
     before, rest = path.read_text().split(begin)
@@ -153,7 +153,7 @@ def _draw_ratios(axis, in_process: dict[int, Any]) -> None:
     for name in names:
         ratios = [figures[name]["cpu_min"] / figures["bare read"]["cpu_min"] for figures in in_process.values()]
         axis.plot(list(map(int, in_process)), ratios, marker="o", color=_COLOURS[name], label=name)
-    axis.set(xscale="log", yscale="log", xlabel="projects of the caller", title="CPU of a request, bare read = 1")
+    axis.set(xscale="log", yscale="log", xlabel="projects of the owner", title="CPU of a request, bare read = 1")
     ticks = [1, 1.5, 2, 3, 5, 10, 20]
     axis.set_yticks(ticks, list(map(str, ticks)))
     axis.minorticks_off()
@@ -174,7 +174,7 @@ def _draw_rates(axis, http: dict[int, Any]) -> None:
         rates = [f"{each[name]['median']:,.0f}/s" for each in http.values()]
         axis.bar_label(bars, rates, fontsize=8, padding=2)
     axis.set_xticks([place + 0.4 - width / 2 for place in range(len(http))], [f"{int(size):,}" for size in http])
-    axis.set(xlabel="projects of the caller", title=f"Requests a second over HTTP, {names[-1]} = 1")
+    axis.set(xlabel="projects of the owner", title=f"Requests a second over HTTP, {names[-1]} = 1")
     axis.grid(axis="y", color="#dddddd")
     axis.set_axisbelow(True)
     axis.legend(frameon=False, fontsize=9)

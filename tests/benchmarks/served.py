@@ -1,4 +1,4 @@
-"""What gunicorn and granian serve: ours, for the database that the environment names."""
+"""The application for gunicorn and granian, with the database from the environment."""
 
 import os
 
