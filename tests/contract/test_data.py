@@ -99,6 +99,8 @@ DAMAGED = {
     "UUID of a wrong length",
     "empty UUID",
 }
+#: Older releases of the driver cannot decode this, newer ones can.
+SOMETIMES_DAMAGED = {"old UUID of a wrong length"}
 #: The server does not accept these as an ``_id``.
 NO_IDS = {
     "array",
@@ -154,8 +156,8 @@ class TestBSONTypes:
 
     @pytest.mark.parametrize(
         "value",
-        [value for name, value in (VALUES | ELEMENTS).items() if name not in NO_IDS | DAMAGED],
-        ids=[name for name in VALUES | ELEMENTS if name not in NO_IDS | DAMAGED],
+        [value for name, value in (VALUES | ELEMENTS).items() if name not in NO_IDS | DAMAGED | SOMETIMES_DAMAGED],
+        ids=[name for name in VALUES | ELEMENTS if name not in NO_IDS | DAMAGED | SOMETIMES_DAMAGED],
     )
     def test_id(self, projects, get_usage, value):
         """Any stored ``_id`` is returned as text, an integer or null, alone and among good documents."""
