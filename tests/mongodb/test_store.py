@@ -96,10 +96,13 @@ class TestContract:
         store = ProjectStore(any_projects, owner_filter=lambda owner: {"team": {"$in": [owner, "green"]}})
         assert ids(store, "red") == [1]
 
-    @pytest.mark.parametrize("result", [{}, None, [], [("team", "red")], "red"])
-    def test_owner_filter_must_return_a_non_empty_dict(self, any_projects, result):
+    @pytest.mark.parametrize(
+        ("result", "got"),
+        [({}, "an empty dict"), (None, "NoneType"), ([], "list"), ([("team", "red")], "list"), ("red", "str")],
+    )
+    def test_owner_filter_must_return_a_non_empty_dict(self, any_projects, result, got):
         """A filter that would match the projects of all owners is rejected."""
-        with pytest.raises(ConfigurationError, match="a non-empty dict"):
+        with pytest.raises(ConfigurationError, match=f"must return a non-empty dict, got {got}: an empty filter"):
             ids(ProjectStore(any_projects, owner_filter=lambda _: result))
 
     @pytest.mark.parametrize(

@@ -81,9 +81,9 @@ class CollectionMapping:
         if self._owner_filter is not None:
             owner_filter = self._owner_filter(owner)
             if not isinstance(owner_filter, dict) or not owner_filter:
+                got = "an empty dict" if owner_filter == {} else type(owner_filter).__name__
                 raise ConfigurationError(
-                    f"owner_filter must return a non-empty dict, got {type(owner_filter).__name__}: an empty filter"
-                    " would match every project"
+                    f"owner_filter must return a non-empty dict, got {got}: an empty filter would match every project"
                 )
             return owner_filter
         if isinstance(owner, str) and self._owner_type is None and is_object_id_text(owner):
