@@ -22,9 +22,8 @@ class UsageStatsError(Exception):
 class ConfigurationError(UsageStatsError):
     """An argument or set-up that cannot work; the message says what to write instead.
 
-    Raised when the object is constructed. What only a request can reveal (the return value of a
-    callable, a missing ``JWTManager``) is raised during the request: the client gets the response
-    with status 500 and the message is logged.
+    Raised when the object is constructed. Problems that only appear during a request (the return value of a
+    callable, a missing ``JWTManager``) are raised then: the response has status 500 and the message is logged.
 
     .. versionadded:: 0.1.0
     """

@@ -47,12 +47,12 @@ def jwt_identity() -> Owner | None:
     """Return the subject of the request's access token.
 
     flask-jwt-extended validates the token with the application's settings.
-    Only the header is read, whatever ``JWT_TOKEN_LOCATION`` says: a token in a query string ends up in
-    log files, and a token in a cookie allows cross-site requests. Expiry, audience, blocklist, key and
-    claims callbacks are the application's.
+    Only the header is read, regardless of ``JWT_TOKEN_LOCATION``: a token in a query string ends up in
+    log files, and a cookie is also sent with cross-site requests. Expiry, audience, blocklist, key and
+    claims callbacks work as the application configures them.
 
     :returns: the owner id, or ``None`` if there is no valid access token or its subject cannot be an
-        owner id, such as text with control characters.
+        owner id, such as a string with control characters.
     :raises ConfigurationError: the application has no ``JWTManager``.
     :raises Exception: whatever a callback of the application raises.
 

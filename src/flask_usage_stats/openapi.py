@@ -105,7 +105,7 @@ _PREFIX: Final = re.compile(r"(?:/[^<>{}?#\s]*)?")
 
 
 def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
-    """Return the ``GET`` and ``HEAD`` operations of one mount as a complete OpenAPI 3.1 document.
+    """Return the ``GET`` and ``HEAD`` operations of one blueprint as a complete OpenAPI 3.1 document.
 
     Merge ``paths`` and ``components`` into the application's document, which must be OpenAPI 3.1 as well.
 

@@ -6,14 +6,14 @@ from uuid import UUID
 
 from bson import ObjectId
 
-#: The id of the signed-in user: non-empty text (up to 1,024 bytes of UTF-8), an integer of 64 bits,
+#: The id of the authenticated user: a non-empty string (up to 1,024 bytes of UTF-8), a 64-bit integer,
 #: an ObjectId or a UUID.
 #:
 #: .. versionadded:: 0.1.0
 Owner: TypeAlias = str | int | ObjectId | UUID
 
-#: A callback without arguments that runs during the request. It must return the owner id,
-#: or ``None`` or ``""`` if no user is signed in. It may raise an ``HTTPException`` to refuse the request.
+#: A function without arguments that is called during the request. It must return the owner id,
+#: or ``None`` or ``""`` if the request is not authenticated. It may raise an ``HTTPException`` to reject the request.
 #:
 #: .. versionadded:: 0.1.0
 Authenticate: TypeAlias = Callable[[], Owner | None]
@@ -31,7 +31,7 @@ class UsageStore(Protocol):
         """Return one owner's projects, in any order.
 
         Keys are the field names of the response; other keys are ignored.
-        Deleted projects must be left out already. Naive datetimes are in UTC.
+        Deleted projects must be excluded. Naive datetimes are interpreted as UTC.
         The result is consumed once, during the request, before the response is sent.
 
         .. code-block:: python
@@ -40,5 +40,5 @@ class UsageStore(Protocol):
 
         :param owner: the validated owner id.
         :returns: an iterable of mappings; empty if the owner has no projects.
-        :raises Exception: any error, also during the iteration, is logged and answered with status 500.
+        :raises Exception: any error, also during iteration, is logged, and the response has status 500.
         """

@@ -1,6 +1,6 @@
-"""Tests for a store of your own: a class to inherit, run by pytest.
+"""Tests for custom stores: a class for pytest to inherit from.
 
-A complete test module; the class under test needs no more than this to pass:
+This is a complete test module, with a store that passes:
 
 .. code-block:: python
 
@@ -41,7 +41,7 @@ from .schemas import UsageSchema
 
 __all__ = ["StoreFactory", "UsageStoreContract"]
 
-#: What the fixture ``make_store`` returns: takes the projects to store and must return the store to test.
+#: The type of what the fixture ``make_store`` returns: a function that stores projects and returns the store to test.
 #:
 #: .. versionadded:: 0.1.0
 StoreFactory: TypeAlias = Callable[[Sequence[Mapping[str, object]]], UsageStore]
@@ -52,12 +52,12 @@ _ABANDONED: Final = 20  # reads: more than connection pools usually hold
 
 
 class UsageStoreContract:
-    """Hold a store to :class:`~flask_usage_stats.UsageStore`.
+    """Tests that a store follows :class:`~flask_usage_stats.UsageStore`.
 
     A subclass must define a fixture ``make_store``. It may use other fixtures, for example one that provides
     an empty database, and must return a function that stores projects and returns a store that reads them.
-    Each test calls the function once. A project has an ``owner``, a ``_id`` and fields of the response;
-    the store may assign ids of its own:
+    Each test calls the function once. A project has an ``owner``, an ``_id`` and fields of the response;
+    the store may assign other ids:
 
     .. code-block:: python
 
@@ -69,16 +69,17 @@ class UsageStoreContract:
     .. versionadded:: 0.1.0
     """
 
-    #: The owner whose projects are read. An owner that is not a ``str`` skips the tests of text owners.
+    #: The owner whose projects are read. If it is not a ``str``, the tests of text owners are skipped.
     owner: ClassVar[Owner] = "ada"
-    #: Another owner, and one who has no projects; of the same type.
+    #: Another owner, of the same type.
     other_owner: ClassVar[Owner] = "bob"
+    #: An owner without projects, of the same type.
     unknown_owner: ClassVar[Owner] = "eve"
-    #: Whether integers are owners too, and ``7`` is another owner than ``"7"``.
+    #: Whether owners can also be integers, so that ``7`` and ``"7"`` are different owners.
     integer_owners: ClassVar[bool] = False
-    #: The fields that the store has. Without ``status`` there are no deleted projects.
+    #: The fields that the store has. Without ``status``, there are no deleted projects.
     fields: ClassVar[Sequence[str]] = _FIELDS
-    #: Strings that are stored as owners and as names. Leave out those that the database cannot hold,
+    #: Strings that are stored as owners and as names. Omit those that the database cannot store,
     #: such as the one with a NUL character in PostgreSQL.
     texts: ClassVar[Sequence[str]] = (
         *("ada", "Ada", "ADA", "ada ", " ada", "a", "ad\u0430", "\u00e1da", "a\u0301da", "\uff41da", "\U0001f600"),

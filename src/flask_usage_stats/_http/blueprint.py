@@ -26,7 +26,7 @@ def create_usage_blueprint(
 
     All state is in the blueprint: it can be registered twice, in several applications and under a parent.
     Registering it adds one route and the ``flask usage`` command group, and changes nothing else.
-    ``register_blueprint(..., cli_group="name")`` gives the commands of a second one another name.
+    ``register_blueprint(..., cli_group="name")`` changes the name of the command group.
 
     .. code-block:: json
 
@@ -37,7 +37,7 @@ def create_usage_blueprint(
 
     :param store: the source of the projects, such as a :class:`~flask_usage_stats.ProjectStore`.
     :param authenticate: called without arguments during the request; must return the owner id, or
-        ``None`` if no user is signed in, such as :func:`flask_usage_stats.jwt.jwt_identity`.
+        ``None`` if the request is not authenticated, such as :func:`flask_usage_stats.jwt.jwt_identity`.
     :param name: the blueprint's name, part of the endpoint ``usage_stats.usage``.
     :param url_prefix: the path before ``/usage``; ``""`` under a parent that already has one.
     :returns: the blueprint, to be registered once or more.
