@@ -8,7 +8,7 @@ html_title = project
 copyright = "the flask-usage-stats contributors"  # noqa: A001 # Sphinx's own name
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 
