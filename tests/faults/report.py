@@ -10,7 +10,7 @@ PAGE = """\
 # Reliability
 
 This page states what the package guarantees when the database, the network or the data fail, and lists the tests of these guarantees.
-`tox run -e faults` runs all of the tests and generates this page.
+`.venv/bin/tox run -e faults` runs all of the tests and generates this page.
 The figures are from {python}, PyMongo {pymongo} and MongoDB 6.0.5, all on one machine, with tests running in parallel.
 
 ## Guarantees
@@ -18,37 +18,38 @@ The figures are from {python}, PyMongo {pymongo} and MongoDB 6.0.5, all on one m
 - Every response is either complete or the documented error: status 500 and `{{"success": false, "message": "Failed to fetch usage stats"}}`.
   Partial results and other servers' error pages never reach the client.
 - The response is sent within the store's `timeout` plus one second.
-  To keep the tests short, most tests that expect the error use a `timeout` of 1 second; the others use the default of 5.
+  Most tests that expect the error use a `timeout` of 1 second, and most that expect complete responses use the default of 5 seconds.
 - The first request after a fault succeeds, except during a replica-set election, which takes a few seconds.
-- No thread, connection or server operation is leaked.
+- No thread, connection or operation on the server is left behind.
 - Each error is logged once, with its cause.
 
-Each test below verifies all of these guarantees after each fault that it injects.
+Each test below injects a fault and verifies these guarantees.
 
 ## Results
 
 The tests sent {answers} requests during faults; {errors} of the responses were the error, and every response met the guarantees.
-"Expected" is the response during the fault and, after "then", when the fault is over; "the error" is the 500 response.
-"Responses" is the number of requests sent during the fault, "Longest" is the longest response time, and "Limit" is the time allowed for it.
+"Expected" is the response during the fault and, after "then", the response when the fault is over.
+"The error" is the 500 response.
+"Responses" is the number of requests sent during the fault, "Longest" is the longest response time, and "Limit" is the timeout of the test plus one second.
 """
 
 LIMITS = """\
 ## Limitations
 
-- If a bit flips inside a value or a name on its way from the server, the result is a valid response with a wrong value: MongoDB's protocol has a checksum, but the driver does not verify it.
+- If a bit of a value or a name flips on its way from the server, the response may be valid but contain a wrong value: MongoDB's protocol has a checksum, but the driver does not verify it.
   TLS between the application and the database prevents this, because it rejects modified bytes.
-- If the server has stored a wrong value, the response contains the wrong value.
-- The time limit begins when the store has the collection: a function that connects, resolves a DNS name (`mongodb+srv://`) or waits for a lock before returning the collection adds its own time.
-- The tests run on one machine, where the network is fast unless a test slows it down, and with MongoDB 6.0.5.
+- If the database contains a wrong value, so does the response.
+- The time limit begins when the store has the collection: a function that connects, resolves a DNS name (`mongodb+srv://`) or waits for a lock before it returns the collection adds to the response time.
+- The tests run on one machine, where the network is fast unless a test slows it down, and with MongoDB 6.0.5 only.
 
 ## Run the tests
 
 ```shell
-tox run -e faults
+.venv/bin/tox run -e faults
 ```
 
 `USAGE_STATS_FAULT_ROUNDS` sets how often each test runs ({rounds} by default).
-`tox run -e faults-quick` runs each test once and does not update this page.
+`.venv/bin/tox run -e faults-quick` runs each test once and does not update this page.
 """
 
 
