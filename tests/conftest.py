@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import time
 from pathlib import Path
 
 import mongomock
@@ -24,6 +25,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("tests")
+
+
+@pytest.fixture(autouse=True)
+def _no_index_warning(monkeypatch):
+    """Pretend that the warning about a missing index was logged just now: most tests do without the index."""
+    monkeypatch.setattr("flask_usage_stats._mongodb.reading._last_warning", time.monotonic())
+
 
 _MISSING_NOTE = Path(__file__).parent.parent / ".mongodb-missing"
 

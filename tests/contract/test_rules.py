@@ -490,8 +490,8 @@ class TestFailure:
     def test_timeout_covers_the_complete_read(self, projects, get_usage, monkeypatch):
         """The timeout covers the complete read, not each batch."""
         projects.insert_many([{"owner": "ada"} for _ in range(2001)])
-        clock = iter([0, 0.1, 99])
-        monkeypatch.setattr("flask_usage_stats._mongodb.reading.monotonic", lambda: next(clock))
+        clock = iter([0, 0.1, 0.1, 99])
+        monkeypatch.setattr("flask_usage_stats._mongodb.driver.monotonic", lambda: next(clock))
         assert get_usage(projects).status_code == 500
 
     def test_logged_errors_are_escaped(self, get_usage, caplog):

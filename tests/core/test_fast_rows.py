@@ -1,5 +1,6 @@
 """The fast conversion returns what the exact one does."""
 
+import math
 from datetime import datetime
 
 import pytest
@@ -64,6 +65,31 @@ def test_rows_are_those_of_the_exact_conversion(change, missing, output):
     exact = convert_each([document], Adjustments())
     assert output.encode_rows(fast) == output.encode_rows(exact)
     assert (fast.counts, fast.id_keys) == (exact.counts, exact.id_keys)
+
+
+def test_common_documents_are_not_converted_value_by_value(monkeypatch):
+    """Integers, doubles, null and missing counts, in any mixture and order of keys, stay on the fast path."""
+    exact = []
+    monkeypatch.setattr(fast_rows, "convert_each", lambda *arguments: exact.append(1) or convert_each(*arguments))
+    counts = [{"totalRequest": value} for value in (1, Int64(2), 3.0, 0.5, -0.0, 1e300, None)] + [{}]
+    documents = [{**count, **{name: PLAIN[name] for name in PLAIN if name != "totalRequest"}} for count in counts]
+    documents += [{**PLAIN, **count} for count in counts]
+    batches = convert(documents)
+    assert not exact
+    rows = [row for batch in batches for row in batch.rows]
+    assert all(list(row) == list(PLAIN) for row in rows)
+    assert sorted(row["totalRequest"] for row in rows) == sorted(
+        [1, 2, 3, 0.5, 0, int(1e300), 0, 0] + [1, 2, 3, 0.5, 0, int(1e300), 0, 5]
+    )
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_groups_with_counts_that_are_not_finite_are_converted(odd):
+    """They are 0, and are recorded."""
+    adjustments = Adjustments()
+    (batch,) = fast_rows.convert_batch([PLAIN | {"totalRequest": value} for value in (1.5, odd)], adjustments)
+    assert batch.counts == [1.5, 0]
+    assert adjustments.count == 1
 
 
 def test_shapes_are_grouped():

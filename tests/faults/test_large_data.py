@@ -1,12 +1,20 @@
 """Collections and documents of unusual sizes."""
 
 import json
+import os
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
 
 import pytest
 from pymongo import MongoClient
 
+from flask_usage_stats import ProjectStore
+
 TIMEOUT = 5  # seconds: the default of a store
+# Of the longer run a minute in all, in five rounds.
+SECONDS = 5 if os.environ.get("USAGE_STATS_FAULT_ROUNDS", "1") == "1" else 12
 
 
 GROUP = "Large and changing data"
@@ -41,6 +49,19 @@ def test_many_projects(trial, server, stored):
     )
     for _ in range(3):
         trial.serving(host)
+
+
+@pytest.mark.injects("15 threads of one process request 100,000 projects at once", "complete responses")
+def test_many_projects_at_once(trial, server, stored):
+    """Waiting for each other does not use up the time limit of the threads."""
+    stored({"_id": f"p{index:06}", "name": f"n{index}", "totalRequest": 1} for index in range(100_000))
+    host = trial.host(server.uri, owner="large", timeout=TIMEOUT)
+    with ThreadPoolExecutor(15) as pool:
+        results = list(pool.map(lambda _: host.get(), range(15)))
+    host.expected = results[0].body
+    assert len(json.loads(host.expected)["projectStats"]) == 100_000
+    for result in results:
+        trial.check(host, result, {200})
 
 
 @pytest.mark.injects("documents of 16 MB, mostly in other fields", "complete responses")
@@ -99,3 +120,44 @@ def test_changing_counts(trial, server, stored):
     finally:
         stop.set()
         writer.join()
+
+
+@pytest.mark.injects(
+    "every field of 300 projects is updated while they are read, next to longer indexes",
+    "complete responses: each project once",
+)
+def test_changing_fields(trial, server, stored):
+    """An update neither hides nor duplicates a project, although it moves within other indexes."""
+    projects = stored({"_id": index, "totalRequest": 1} for index in range(-300, 0))
+    paths = ("name", "projectType", "status", "plan", "totalRequest", "createdAt", "updatedAt")
+    # In this order the server would prefer a longer index.
+    projects.drop_index("usage_stats_owner")
+    indexes = [projects.create_index([("owner", 1), (path, -1)]) for path in paths]
+    indexes.append(projects.create_index([("owner", "hashed")]))
+    host = trial.host(server.uri, owner="large", timeout=TIMEOUT)
+    stop = threading.Event()
+
+    def update():
+        random = Random(1)  # noqa: S311 # any changes will do
+        while not stop.is_set():
+            changes = {path: random.choice(["a", "m", "z"]) for path in paths} | {"totalRequest": random.randrange(99)}
+            projects.update_one({"_id": -1 - random.randrange(300)}, {"$set": changes})
+
+    writers = [threading.Thread(target=update) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    try:
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            result = host.get()
+            rows = json.loads(result.body)["projectStats"]
+            assert sorted(row["_id"] for row in rows) == list(range(-300, 0))
+            host.expected = result.body
+            trial.check(host, result, {200})
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+        for index in indexes:
+            projects.drop_index(index)
+        ProjectStore(projects).ensure_indexes()

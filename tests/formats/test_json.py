@@ -4,6 +4,7 @@ import json
 import math
 from datetime import UTC, datetime, timedelta, timezone
 
+import orjson
 import pytest
 from bson import ObjectId
 from hypothesis import given
@@ -71,6 +72,26 @@ def test_values_that_must_be_converted_are_refused(row, trailing_dates):
     """Invalid Unicode and aware datetimes are a ValueError, as the protocol says."""
     with pytest.raises(ValueError, match=r"."):
         encode_row(row, trailing_dates)
+
+
+@pytest.mark.parametrize(
+    ("row", "trailing_dates"),
+    [
+        ({"name": "blog", "totalRequest": 1}, 0),
+        ({"name": "blog", "totalRequest": 2**70}, 0),
+        ({"totalRequest": 1, "updatedAt": datetime(2024, 1, 1)}, 1),
+    ],
+    ids=["plain", "large", "date"],
+)
+def test_encoded_rows_are_copies(monkeypatch, row, trailing_dates):
+    """A result of orjson keeps its whole write buffer alive, so none may be kept itself."""
+    results = []
+    dumps = orjson.dumps
+    monkeypatch.setattr(
+        orjson, "dumps", lambda *arguments, **options: results.append(dumps(*arguments, **options)) or results[-1]
+    )
+    encoded = encode_row(row, trailing_dates)
+    assert not any(encoded is result for result in results)
 
 
 @pytest.mark.parametrize(

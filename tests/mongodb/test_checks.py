@@ -166,7 +166,7 @@ class TestProblem:
         """A partial index does not count as an index."""
         projects.create_index("owner", sparse=True)
         assert check(projects)[1] == (
-            "problem index: no full index begins with 'owner'; create one with `flask usage ensure-indexes`"
+            "problem index: no index on (owner): a project updated during the read can be missed; run `flask usage ensure-indexes`"
         )
 
     @pytest.mark.parametrize(("usable", "plan"), [("sparse", "uses sparse"), ("none", "scans the entire collection")])

@@ -51,16 +51,18 @@ def set_clock(monkeypatch):
 
     def replace(*times):
         clock = iter(times)
-        monkeypatch.setattr("flask_usage_stats._mongodb.reading.monotonic", lambda: next(clock))
+        monkeypatch.setattr("flask_usage_stats._mongodb.driver.monotonic", lambda: next(clock))
 
     return replace
 
 
 class TestQuery:
     def test_a_read_sends_one_find(self, sent_commands, projects):
-        """A read sends one find with a time limit, and no other command."""
+        """A read sends one find with a time limit; the first read lists the indexes before."""
         projects.insert_one({"owner": "ada"})
-        (find,) = sent_commands()
+        ProjectStore(projects).ensure_indexes()
+        _, find = sent_commands()
+        assert find["hint"] == "usage_stats_owner"
         assert find["batchSize"] == 2000
         assert find["find"] == "projects"
         assert find["filter"]["$and"][0] == {"owner": {"$eq": "ada"}}
@@ -80,8 +82,9 @@ class TestQuery:
         """A read that the caller does not finish leaves no cursor on the server."""
 
         def abandon(read):
-            next(read)
-            read.close()
+            documents = iter(read)
+            next(documents)
+            documents.close()
 
         projects.insert_many([{"owner": "ada"} for _ in range(2001)])
         assert "killCursors" in sent_commands(abandon)[-1]
@@ -92,7 +95,7 @@ class TestQuery:
         limits = []
         timeout = pymongo.timeout
         monkeypatch.setattr(pymongo, "timeout", lambda seconds: limits.append(seconds) or timeout(seconds))
-        read = ProjectStore(projects).iter_projects("ada")
+        read = iter(ProjectStore(projects).iter_projects("ada"))
         next(read)
         read.close()
         assert limits[-1] == 0.5
@@ -288,7 +291,7 @@ class TestUndecodableValues:
     def test_the_second_query_has_the_same_deadline(self, projects, set_clock):
         """The timeout applies to both queries together."""
         projects.insert_one(damaged(1))
-        set_clock(0, 0.1, 99)
+        set_clock(0, 0.1, 0.1, 99)
         with pytest.raises(StoreError, match="could not be read completely within the timeout"):
             ids(ProjectStore(projects))
 

@@ -1,13 +1,14 @@
-"""A faster conversion for documents whose values are returned as they are stored.
+"""A faster conversion for documents whose values are returned as they are stored, apart from their counts.
 
-Nearly all documents of most collections are; they are not even copied.
+Nearly all documents of most collections are; most are not even copied.
 Without this module :func:`~.rows.convert_each` does the same work, several times slower.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
+from math import isfinite
 from operator import attrgetter, itemgetter
 from types import NoneType
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -16,9 +17,9 @@ from bson import Int64, ObjectId
 
 from .fields import COUNT, FIELDS, ID, Kind
 from .rows import Adjustments, Row, RowBatch, convert_each
-from .values import OBJECT_ID_RANK, id_sort_key, is_safe_integer
+from .values import OBJECT_ID_RANK, Number, id_sort_key, is_safe_integer
 
-#: The names of a document, then the types of their values.
+#: The types of a document's values, then their names.
 _Shape: TypeAlias = tuple[Any, ...]
 
 
@@ -30,17 +31,15 @@ def convert_batch(documents: Iterable[Row], adjustments: Adjustments) -> Iterato
     """
     for shape, group in _group_by_shape(documents).items():
         plan = _row_plan(shape)
-        if plan is None or (plan.has_integer_ids and not all(is_safe_integer(document[ID]) for document in group)):
-            yield convert_each(group, adjustments)
-        else:
-            yield _pass_through(group, plan)
+        batch = None if plan is None else _pass_through(group, plan)
+        yield convert_each(group, adjustments) if batch is None else batch
 
 
 def _group_by_shape(documents: Iterable[Row]) -> Mapping[_Shape, list[Row]]:
     groups: defaultdict[_Shape, list[Row]] = defaultdict(list)
     last: list[Any] = []
     for document in documents:
-        shape = [*document, *map(type, document.values())]
+        shape = [*map(type, document.values()), *document]  # types first, as names rarely differ
         if shape != last or not groups:  # most documents are like the one before, and a list needs no hash
             last, add = shape, groups[*shape].append
         add(document)
@@ -48,47 +47,88 @@ def _group_by_shape(documents: Iterable[Row]) -> Mapping[_Shape, list[Row]]:
 
 
 class _RowPlan(NamedTuple):
-    """How documents of one shape become rows without looking at their values."""
+    """How documents of one shape become rows without looking at most of their values."""
 
-    names: list[str]
-    in_order: bool
+    id_type: type
+    count_type: type
     trailing_dates: int
-    has_object_ids: bool
-    has_integer_ids: bool
+    #: Whether a document has the names of its row in their order, and no others.
+    is_row: bool
+    #: Returns the values of a row before its count, and those after it.
+    values_before: Callable[[Row], tuple[Any, ...]]
+    values_after: Callable[[Row], tuple[Any, ...]]
+    names: tuple[str, ...]
 
 
 _UNCHANGED_TYPES: Final[Mapping[Kind, set[type]]] = {
     Kind.ID: {ObjectId, str, int, Int64},
     Kind.TEXT: {str, NoneType},
-    Kind.COUNT: {int, Int64},
+    Kind.COUNT: {int, Int64, float, NoneType},
     Kind.DATE: {datetime},
 }
+_get_id: Final = itemgetter(ID)
+_get_count: Final = itemgetter(COUNT)
+_get_binary: Final = attrgetter("binary")
 
 
-_GET_ID: Final = itemgetter(ID)
-_GET_BINARY: Final = attrgetter("binary")
-
-
-@lru_cache
+@lru_cache(maxsize=512)
 def _row_plan(shape: _Shape) -> _RowPlan | None:
-    """Return the plan for a shape, or None if values of such types have to be converted."""
+    """Return the plan for a shape, or None if values of such types have to be converted one by one."""
     middle = len(shape) // 2
-    types = dict(zip(shape[:middle], shape[middle:], strict=True))
-    present = [(name, kind) for name, kind in FIELDS if name in types]
-    if not {ID, COUNT} <= types.keys() or any(types[name] not in _UNCHANGED_TYPES[kind] for name, kind in present):
+    types = dict(zip(shape[middle:], shape[:middle], strict=True))
+    present = [(name, kind) for name, kind in FIELDS if name in types or name == COUNT]
+    if ID not in types:
         return None
-    names = [name for name, _ in present]
-    trailing_dates = sum(kind is Kind.DATE for _, kind in present)
-    return _RowPlan(names, names == list(types), trailing_dates, types[ID] is ObjectId, issubclass(types[ID], int))
+    if any(types.get(name, NoneType) not in _UNCHANGED_TYPES[kind] for name, kind in present):
+        return None
+    names = tuple(name for name, _ in present)
+    before, after = names[: names.index(COUNT)], names[names.index(COUNT) + 1 :]
+    return _RowPlan(
+        id_type=types[ID],
+        count_type=types.get(COUNT, NoneType),
+        trailing_dates=sum(kind is Kind.DATE for _, kind in present),
+        is_row=names == tuple(types),
+        values_before=_values_getter(before),
+        values_after=_values_getter(after),
+        names=names,
+    )
 
 
-def _pass_through(documents: list[Row], plan: _RowPlan) -> RowBatch:
-    if not plan.in_order:
-        documents = [{name: document[name] for name in plan.names} for document in documents]
-    counts = [document[COUNT] for document in documents]
-    if plan.has_object_ids:
-        # Several times faster than a list comprehension.
-        id_keys = list(map(OBJECT_ID_RANK.__add__, map(_GET_BINARY, map(_GET_ID, documents))))
+def _values_getter(names: tuple[str, ...]) -> Callable[[Row], tuple[Any, ...]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda row: tuple(row[name] for name in names)
+
+
+def _pass_through(documents: list[Row], plan: _RowPlan) -> RowBatch | None:
+    """Return the rows of documents of one shape, or None if some of them have to be converted."""
+    if issubclass(plan.id_type, int) and not all(map(is_safe_integer, map(_get_id, documents))):
+        return None
+    counts: list[Number]
+    if plan.count_type is NoneType:
+        counts = [0] * len(documents)
+    elif plan.count_type is float:
+        stored = list(map(_get_count, documents))
+        if not all(map(isfinite, stored)):
+            return None
+        counts = [int(count) if count.is_integer() else count for count in stored]
     else:
-        id_keys = [id_sort_key(document[ID]) for document in documents]
-    return RowBatch(counts, id_keys, documents, plan.trailing_dates)
+        counts = list(map(_get_count, documents))
+    if plan.id_type is ObjectId:
+        # Several times faster than a list comprehension.
+        id_keys = list(map(OBJECT_ID_RANK.__add__, map(_get_binary, map(_get_id, documents))))
+    else:
+        id_keys = list(map(id_sort_key, map(_get_id, documents)))
+    return RowBatch(counts, id_keys, _to_rows(documents, counts, plan), plan.trailing_dates)
+
+
+def _to_rows(documents: list[Row], counts: list[Number], plan: _RowPlan) -> list[Row]:
+    if not plan.is_row:
+        before, after, names = plan.values_before, plan.values_after, plan.names
+        return [
+            dict(zip(names, (*before(document), count, *after(document)), strict=True))
+            for document, count in zip(documents, counts, strict=True)
+        ]
+    if issubclass(plan.count_type, int):
+        return documents
+    return [{**document, COUNT: count} for document, count in zip(documents, counts, strict=True)]

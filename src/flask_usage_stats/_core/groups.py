@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from .fields import GROUP_SHARE, GROUP_SIZE, TOTAL
 from .rows import RowBatch
-from .values import Number, exact_sum
+from .values import Number, exact_sum, to_text
 
 #: One group of the response, the fields that it is grouped by first.
 Group: TypeAlias = dict[str, str | Number | None]
@@ -42,7 +42,7 @@ class GroupTotals:
         """
         merged: defaultdict[tuple[str | None, ...], list[Number]] = defaultdict(list)
         for values, counts in self._counts.items():
-            merged[tuple(None if value is None else value.casefold() for value in values)] += counts
+            merged[tuple(None if value is None else (to_text(value) or "").casefold() for value in values)] += counts
         sums = [(values, len(counts), exact_sum(counts)) for values, counts in merged.items()]
         sums.sort(key=lambda group: [(value is None, value or "") for value in group[0]])
         sums.sort(key=lambda group: group[2], reverse=True)

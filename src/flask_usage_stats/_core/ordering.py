@@ -1,4 +1,4 @@
-"""Filtering, sorting and pagination of rows."""
+"""Filtering and sorting of rows."""
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
@@ -37,14 +37,11 @@ def build_predicate(query: UsageQuery) -> Callable[[Number, Row], bool] | None:
     return predicate
 
 
-def sort_key_for(query: UsageQuery) -> Callable[[Row], SortKey]:
-    """Return the function that computes a row's sort key."""
-    name = query.sort
+def sort_key_for(name: str) -> Callable[[Row], SortKey]:
+    """Return the function that computes a row's sort key for one of the sort fields."""
     if name == COUNT:
         return itemgetter(COUNT)
-    if name == NAME:
-        return lambda row: None if row.get(name) is None else row[name].casefold()
-    return lambda row: date_sort_key(row.get(name))
+    return _name_key if name == NAME else lambda row: date_sort_key(row.get(name))
 
 
 def sorted_indexes(keys: Sequence[SortKey], id_keys: Sequence[bytes], *, descending: bool) -> list[int]:
@@ -58,39 +55,18 @@ def sorted_indexes(keys: Sequence[SortKey], id_keys: Sequence[bytes], *, descend
     return with_key + [index for index in by_id if keys[index] is None]
 
 
-def paginate(
-    order: list[int], keys: Sequence[SortKey], id_keys: Sequence[bytes], query: UsageQuery
-) -> tuple[list[int], CursorPosition | None]:
-    """Return the requested page of the sorted rows, and its last position if more rows follow."""
-    if query.limit is None:
-        return order, None
-    start = 0
-    if query.cursor is not None:
-        positions = [CursorPosition(_cursor_key(keys[index]), id_keys[index]) for index in order]
-        start = _page_start(positions, query.cursor, descending=query.descending)
-    end = start + query.limit
-    if not query.limit or end >= len(order):  # an empty page ends the pagination, since the next would be the same
-        return order[start:end], None
-    last = order[end - 1]
-    return order[start:end], CursorPosition(_cursor_key(keys[last]), id_keys[last])
+def is_after(key: SortKey, id_key: bytes, cursor: CursorPosition, *, descending: bool) -> bool:
+    """Return whether a row comes after a position in the order of :func:`sorted_indexes`."""
+    if key == cursor.sort_key:
+        return id_key > cursor.id_key
+    if key is None or cursor.sort_key is None:
+        return key is None
+    return bool(key < cursor.sort_key) == descending
 
 
-def _cursor_key(key: SortKey) -> SortKey:
-    return truncate_key(key) if isinstance(key, str) else key
-
-
-def _page_start(positions: Sequence[CursorPosition], cursor: CursorPosition, *, descending: bool) -> int:
-    """Find the start of the next page: after the cursor's row or, if that row has moved, after its former position."""
-    try:
-        return positions.index(cursor) + 1
-    except ValueError:
-        following = (index for index, row in enumerate(positions) if _is_after(row, cursor, descending=descending))
-        return next(following, len(positions))
-
-
-def _is_after(row: CursorPosition, cursor: CursorPosition, *, descending: bool) -> bool:
-    if row.sort_key == cursor.sort_key:
-        return row.id_key > cursor.id_key
-    if row.sort_key is None or cursor.sort_key is None:
-        return row.sort_key is None
-    return bool(row.sort_key < cursor.sort_key) == descending  # type: ignore[operator]  # one query's keys have one type
+def _name_key(row: Row) -> str | None:
+    name = row.get(NAME)
+    if name is None:
+        return None
+    # As it is returned, whether or not the row is converted yet, and as it fits into a cursor.
+    return truncate_key((to_text(name) or "").casefold())

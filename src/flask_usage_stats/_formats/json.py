@@ -28,8 +28,7 @@ class JSONFormat:
         try:
             if batch.trailing_dates:
                 return _encode_with_dates(batch)
-            # A copy: orjson keeps its whole write buffer alive with each result.
-            return [bytes(memoryview(orjson.dumps(row, ObjectId.__str__))) for row in batch.rows]
+            return [_copy(orjson.dumps(row, ObjectId.__str__)) for row in batch.rows]
         except orjson.JSONEncodeError:  # an integer beyond 64 bits, or a value that has to be converted
             return [_encode_slowly(row) for row in batch.rows]
 
@@ -99,7 +98,12 @@ def _truncate_fraction(text: bytes, tail: bytes) -> bytes:
 
 
 def _encode_slowly(row: Row) -> bytes:
-    return encode_json({name: _to_json(value) for name, value in row.items()})
+    return _copy(encode_json({name: _to_json(value) for name, value in row.items()}))
+
+
+def _copy(encoded: bytes) -> bytes:
+    """Copy a result that is kept, because orjson keeps its whole write buffer alive with each result."""
+    return bytes(memoryview(encoded))
 
 
 def _to_json(value: object) -> object:

@@ -15,9 +15,9 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from ..protocols import Owner
-from .indexes import index_covers
+from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, store_error
+from .indexes import index_serves
 from .mapping import CollectionMapping, Document
-from .reading import DRIVER_ERRORS, SIMPLE_COLLATION, store_error
 from .store import ProjectStore, open_store, validate_timeout
 
 
@@ -114,16 +114,16 @@ def _check_index(collection: Collection[Document], mapping: CollectionMapping) -
     if not mapping.uses_owner_field:
         return Status.UNKNOWN, _OWNER_FILTER_DETAIL
     path = mapping.owner_path
-    names = [str(index["name"]) for index in collection.list_indexes() if index_covers(index, path)]
+    names = [str(index["name"]) for index in collection.list_indexes() if index_serves(index, path)]
     if not names:
         return (
             Status.PROBLEM,
-            f"no full index begins with {path!r}; create one with `flask usage ensure-indexes`",
+            f"no index on ({path}): a project updated during the read can be missed; run `flask usage ensure-indexes`",
         )
     owner = _sample_owner(collection, mapping)
     if owner is None:
         return Status.OK, f"{names[0]} exists; there is no owner to test it with"
-    stages, used = _explain(collection, mapping, owner)
+    stages, used = _explain(collection, mapping, owner, names[0])
     if "COLLSCAN" in stages:
         return Status.PROBLEM, f"{names[0]} exists, but the query scans the entire collection"
     used_names = ", ".join(sorted(used))
@@ -149,13 +149,16 @@ def _is_owner(value: object) -> TypeGuard[Owner]:
     return isinstance(value, str | int | ObjectId | UUID) and not isinstance(value, bool) and value != ""
 
 
-def _explain(collection: Collection[Document], mapping: CollectionMapping, owner: Owner) -> tuple[set[str], set[str]]:
+def _explain(
+    collection: Collection[Document], mapping: CollectionMapping, owner: Owner, hint: str
+) -> tuple[set[str], set[str]]:
     """Return the stages and the index names of the server's plan for an owner's query."""
     find = {
         "find": collection.name,
         "filter": mapping.filter_for(owner),
         "projection": mapping.projection,
         "collation": SIMPLE_COLLATION.document,
+        "hint": hint,
     }
     response = collection.database.command(
         "explain",

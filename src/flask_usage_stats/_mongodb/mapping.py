@@ -66,7 +66,7 @@ class CollectionMapping:
             return owner_filter
         return {"$and": [owner_filter, self._status_filter]}
 
-    def rename_fields(self, documents: Iterable[Document]) -> Iterable[Document]:
+    def rename_fields(self, documents: list[Document]) -> list[Document]:
         """Replace the stored paths of documents with the names of the response fields."""
         if self._split_paths is None:
             return documents

@@ -1,19 +1,22 @@
 """The store that reads projects from a MongoDB collection."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import iscoroutinefunction
 from typing import Any, Final, TypeAlias, TypeGuard
 
 from pymongo.collection import Collection
 
+from .._core.batches import BatchedDocuments
 from .._core.callables import is_coroutine_callable
 from .._core.owners import OwnerType
 from .._core.text import short_repr
 from ..errors import ConfigurationError
 from ..protocols import Owner
+from .driver import with_tolerant_codec
 from .indexes import ensure_index
 from .mapping import CollectionMapping, Document, OwnerFilter
-from .reading import read_projects, with_tolerant_codec
+from .read_options import ReadOptionsCache
+from .reading import read_projects
 
 #: A PyMongo collection, or a callable that returns one and is called once per request.
 #:
@@ -63,8 +66,9 @@ class ProjectStore:
         self._opened = with_tolerant_codec(self._source) if _is_collection(self._source) else None
         self._mapping = CollectionMapping(fields, owner_filter, owner_type, excluded_statuses)
         self._timeout = validate_timeout(timeout)
+        self._read_options = ReadOptionsCache()
 
-    def iter_projects(self, owner: Owner, /) -> Iterator[Mapping[str, object]]:
+    def iter_projects(self, owner: Owner, /) -> Iterable[Mapping[str, object]]:
         """Read the projects of one owner in a single query, in batches and in no particular order.
 
         Only if the driver cannot decode a value is a second query sent. Such a value is
@@ -82,7 +86,8 @@ class ProjectStore:
         :raises ConfigurationError: *collection* did not return a collection, or *owner_filter* not a filter.
         :raises Exception: whatever *collection* and *owner_filter* raise.
         """
-        return read_projects(self._open(), self._mapping, owner, self._timeout)
+        batches = read_projects(self._open(), self._mapping, owner, self._timeout, self._read_options)
+        return BatchedDocuments(batches)
 
     def ensure_indexes(self) -> str:
         """Create the index that the query needs, unless a full index that begins with the owner's path exists.
@@ -103,6 +108,7 @@ class ProjectStore:
                 "owner_filter decides which projects match: index the paths that it uses,"
                 f' for example with db.{collection.name}.create_index("team")'
             )
+        self._read_options.forget(collection)
         return ensure_index(collection, self._mapping.owner_path)
 
     def _open(self) -> Collection[Document]:

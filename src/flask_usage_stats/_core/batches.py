@@ -1,0 +1,36 @@
+"""Documents in batches, so that no more than one batch is in memory."""
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+from typing import Final
+
+from .rows import Row
+
+_BATCH_SIZE: Final = 2000  # documents
+
+
+class BatchedDocuments:
+    """Documents that a store reads in batches. Iterating yields them one by one.
+
+    :param batches: non-empty lists of documents. A list is cleared when the next one is requested.
+    """
+
+    def __init__(self, batches: Generator[Sequence[Row], None, None]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Row]:
+        with closing(self.batches):
+            for batch in self.batches:
+                yield from batch
+
+
+def iter_batches(documents: Iterable[Row]) -> Iterator[Sequence[Row]]:
+    """Yield documents in lists: as their store reads them, or of equal size."""
+    if isinstance(documents, BatchedDocuments):
+        yield from documents.batches
+        return
+    pending = iter(documents)
+    while batch := list(islice(pending, _BATCH_SIZE)):
+        yield batch
+        batch.clear()

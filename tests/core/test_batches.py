@@ -1,0 +1,34 @@
+"""Documents in batches."""
+
+from flask_usage_stats._core.batches import BatchedDocuments, iter_batches
+
+
+def read(log):
+    try:
+        yield [{"_id": 1}, {"_id": 2}]
+        yield [{"_id": 3}]
+    finally:
+        log.append("closed")
+
+
+def test_batches_of_a_store_are_kept():
+    """A batch is what the store reads at once."""
+    assert [len(batch) for batch in iter_batches(BatchedDocuments(read([])))] == [2, 1]
+
+
+def test_other_documents_are_batched_by_their_number():
+    """Each batch is cleared when the next is requested, so that only one is in memory."""
+    batches = []
+    sizes = [batches.append(batch) or len(batch) for batch in iter_batches({"_id": n} for n in range(4001))]
+    assert sizes == [2000, 2000, 1]
+    assert not any(batches)
+
+
+def test_iteration_yields_documents_and_closes_the_read():
+    """A read that is abandoned is closed at once."""
+    log = []
+    documents = iter(BatchedDocuments(read(log)))
+    assert next(documents) == {"_id": 1}
+    documents.close()
+    assert log == ["closed"]
+    assert list(BatchedDocuments(read(log))) == [{"_id": 1}, {"_id": 2}, {"_id": 3}]

@@ -1,0 +1,83 @@
+"""The rows of a response: all of them or a page."""
+
+import pytest
+from bson import ObjectId
+
+from flask_usage_stats._core.query import CursorPosition, UsageQuery
+from flask_usage_stats._core.ranking import build_ranking
+from flask_usage_stats._core.rows import Adjustments, RowBatch
+from flask_usage_stats._formats.json import JSON
+
+
+class CountingFormat:
+    """Counts the rows that it encodes."""
+
+    def __init__(self):
+        self.encoded = 0
+
+    def encode_rows(self, batch):
+        self.encoded += len(batch.rows)
+        return JSON.encode_rows(batch)
+
+
+def batch_of(*numbers):
+    rows = [{"_id": number, "totalRequest": number // 2} for number in numbers]
+    return RowBatch([row["totalRequest"] for row in rows], [bytes([n]) for n in numbers], rows, 0)
+
+
+def rank(query, *batches, output=JSON):
+    ranking = build_ranking(query, output, Adjustments())
+    for batch in batches:
+        ranking.add(batch)
+    return ranking.finish()
+
+
+def encoded(*numbers):
+    return [f'{{"_id":{number},"totalRequest":{number // 2}}}'.encode() for number in numbers]
+
+
+ORDER = [10, 11, 8, 9, 6, 7, 4, 5, 2, 3, 0, 1]
+
+
+def test_all_rows_are_in_order():
+    """Without a limit there is no next page."""
+    assert rank(UsageQuery(), batch_of(*range(0, 12, 2)), batch_of(*range(1, 12, 2))) == (encoded(*ORDER), None)
+
+
+@pytest.mark.parametrize("limit", range(14))
+@pytest.mark.parametrize("start", [None, 0, 5, 11])
+def test_pages_are_slices_of_all_rows(limit, start):
+    """A page begins after the cursor; the last page and an empty one have no position."""
+    cursor = None if start is None else CursorPosition(ORDER[start] // 2, bytes([ORDER[start]]))
+    rest = ORDER if start is None else ORDER[start + 1 :]
+    page, position = rank(UsageQuery(limit=limit, cursor=cursor), *(batch_of(n, n + 1, n + 2) for n in (9, 3, 6, 0)))
+    assert page == encoded(*rest[:limit])
+    if 0 < limit < len(rest):
+        assert position == CursorPosition(rest[limit - 1] // 2, bytes([rest[limit - 1]]))
+    else:
+        assert position is None
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_only_rows_of_the_page_are_encoded(limit):
+    """Rows that are not returned are neither encoded nor kept."""
+    output = CountingFormat()
+    query = UsageQuery(limit=limit)
+    ranking = build_ranking(query, output, Adjustments())
+    for _ in range(20):
+        ranking.add(batch_of(*range(12)))
+        assert len(ranking._rows) <= 2 * limit + 2
+    ranking.finish()
+    assert output.encoded == limit
+
+
+def test_rows_of_a_page_may_have_been_read_in_different_ways():
+    """Rows with and without datetimes are encoded with their own batch, and returned in order."""
+    ids = [ObjectId(f"{number:024}") for number in range(3)]
+    rows = [{"_id": ids[n], "totalRequest": n, "name": "a\ud800" if n == 1 else "b"} for n in range(3)]
+    batches = [RowBatch([n], [bytes([n])], [rows[n]], 0) for n in range(3)]
+    page, _ = rank(UsageQuery(limit=2), *batches)
+    assert page == [
+        f'{{"_id":"{ids[2]}","name":"b","totalRequest":2}}'.encode(),
+        f'{{"_id":"{ids[1]}","name":"a\ufffd","totalRequest":1}}'.encode(),
+    ]

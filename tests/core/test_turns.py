@@ -1,0 +1,45 @@
+"""Turns at computing."""
+
+import os
+from threading import Thread
+
+import pytest
+
+from flask_usage_stats._core import turns
+from flask_usage_stats._core.query import DEFAULT_QUERY
+from flask_usage_stats._core.report import build_report
+from flask_usage_stats._core.turns import turn_for
+from flask_usage_stats._formats.json import JSON
+
+
+def report_of(size):
+    return build_report([{"_id": number, "totalRequest": 1} for number in range(size)], DEFAULT_QUERY, JSON)
+
+
+def test_large_batches_wait_for_their_turn():
+    """A report that is computed at the same time is complete as well."""
+    totals = []
+    with turn_for(1000):
+        large = Thread(target=lambda: totals.append(report_of(1000).total))
+        large.start()
+        large.join(0.2)
+        assert totals == []
+        assert report_of(499).total == 499  # a small one does not wait
+    large.join()
+    assert totals == [1000]
+
+
+def test_turns_end_with_an_error():
+    """An error in one report does not stop the others."""
+    with pytest.raises(AttributeError):
+        build_report([5] * 1000, DEFAULT_QUERY, JSON)
+    assert report_of(1000).total == 1000
+
+
+@pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="processes are not forked here")
+def test_a_forked_process_has_a_lock_of_its_own(monkeypatch):
+    """The thread that holds the lock does not exist in the new process."""
+    monkeypatch.setattr(turns, "_lock", turns._lock)
+    with turn_for(1000):
+        turns._renew_lock()
+        assert report_of(1000).total == 1000

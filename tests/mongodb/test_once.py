@@ -1,0 +1,268 @@
+"""Every project exactly once, also while projects are updated during the read."""
+
+import logging
+from time import monotonic, sleep
+
+import pytest
+from pymongo import MongoClient, monitoring
+from pymongo.errors import OperationFailure
+
+from flask_usage_stats import ProjectStore, StoreError
+from flask_usage_stats._mongodb import reading
+
+COUNT = 2500  # two batches
+#: Paths that are updated during the read, each with a value before and behind all others.
+MOVES = {"updatedAt": (-1, COUNT), "totalRequest": (-1, COUNT), "name": ("", "z"), "status": ("", "z")}
+WARNING = "no index on (owner): a project updated during the read can be missed; run flask usage ensure-indexes"
+
+
+class Commands(monitoring.CommandListener):
+    def __init__(self):
+        self.sent = []
+
+    def started(self, event):
+        self.sent.append(event.command)
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass
+
+    def names(self):
+        """Return the names of the commands since the last call, without those of connections."""
+        names = [next(iter(command)) for command in self.sent]
+        self.sent.clear()
+        return [name for name in names if name not in ("endSessions", "hello", "ping")]
+
+
+@pytest.fixture
+def commands():
+    return Commands()
+
+
+@pytest.fixture
+def recorded(mongodb_uri, projects, commands):
+    """Return the collection through a client whose commands are recorded."""
+    with MongoClient(mongodb_uri, event_listeners=[commands], appname="once") as client:
+        yield client[projects.database.name][projects.name]
+
+
+@pytest.fixture
+def warnings(monkeypatch, caplog):
+    """Let the warning about a missing index be logged again."""
+    monkeypatch.setattr(reading, "_last_warning", None)
+    caplog.set_level(logging.WARNING, "flask_usage_stats")
+    return caplog
+
+
+@pytest.fixture
+def failing(projects):
+    """Return a function that lets a command of the recorded client fail."""
+    admin = projects.database.client.admin
+
+    def arm(command, code, mode="alwaysOn"):
+        data = {"failCommands": [command], "errorCode": code, "appName": "once"}
+        try:
+            admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
+        except OperationFailure as error:
+            pytest.skip(f"the server has no fail points: {error.code}")
+
+    yield arm
+    admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+def fill(projects):
+    projects.insert_many(
+        [
+            {"_id": n, "owner": "ada", "name": f"n{n:05}", "status": f"n{n:05}", "totalRequest": n, "updatedAt": n}
+            for n in range(COUNT)
+        ]
+    )
+
+
+def read_while_updating(projects, store, path):
+    """Read a batch, move one project that was read and one that was not to the other end, and read on."""
+    batches = store.iter_projects("ada").batches
+    first = [document["_id"] for document in next(batches)]
+    unread = next(number for number in range(COUNT) if number not in set(first))
+    low, high = MOVES[path]
+    was_ascending = first[0] < first[-1]
+    projects.update_one({"_id": unread}, {"$set": {path: low if was_ascending else high}})
+    projects.update_one({"_id": first[-1]}, {"$set": {path: high if was_ascending else low}})
+    return first + [document["_id"] for batch in batches for document in batch]
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("path", MOVES)
+@pytest.mark.parametrize("serving", [[("owner", 1)], [("owner", 1), ("_id", 1)], [("owner", "hashed")]], ids=str)
+@pytest.mark.parametrize("is_first", [True, False], ids=["serving-first", "serving-last"])
+def test_an_update_neither_hides_nor_repeats_a_project(projects, direction, path, serving, is_first):
+    """The index that serves is used, although the server might prefer the longer one."""
+    fill(projects)
+    keys = [serving, [("owner", 1), (path, direction)]]
+    for key in keys if is_first else reversed(keys):
+        projects.create_index(key)
+    found = read_while_updating(projects, ProjectStore(projects), path)
+    assert sorted(found) == list(range(COUNT))
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("path", MOVES)
+def test_without_the_index_no_project_is_repeated(projects, direction, path, warnings):
+    """Through a longer index a project can be missed, which is logged, but not returned twice."""
+    fill(projects)
+    projects.create_index([("owner", 1), (path, direction)])
+    found = read_while_updating(projects, ProjectStore(projects), path)
+    assert len(set(found)) == len(found) >= COUNT - 1
+    assert warnings.messages == [WARNING]
+
+
+def test_owner_filter_repeats_no_project(projects, warnings):
+    """With a filter of the application nothing is known about the indexes, and nothing is logged."""
+    fill(projects)
+    projects.create_index([("owner", 1), ("updatedAt", 1)])
+    store = ProjectStore(projects, owner_filter=lambda owner: {"owner": {"$eq": owner}})
+    found = read_while_updating(projects, store, "updatedAt")
+    assert len(set(found)) == len(found) >= COUNT - 1
+    assert not warnings.messages
+
+
+def test_the_warning_is_logged_once_an_hour(projects, warnings, monkeypatch):
+    """It is logged for the whole process."""
+    now = [10.0]
+    monkeypatch.setattr(reading, "monotonic", lambda: now[0])
+    for now[0], count in ((10.0, 1), (3609.0, 1), (3610.0, 2)):
+        list(ProjectStore(projects).iter_projects("ada"))
+        assert warnings.messages == [WARNING] * count
+
+
+def test_the_warning_has_the_path_of_the_owner(projects, warnings):
+    """The path is the stored one."""
+    list(ProjectStore(projects, fields={"owner": "meta.user"}).iter_projects("ada"))
+    assert warnings.messages == [WARNING.replace("(owner)", "(meta.user)")]
+
+
+def test_indexes_are_listed_only_by_the_first_read(recorded, commands):
+    """In the steady state a read is a single round trip."""
+    store = ProjectStore(recorded)
+    store.ensure_indexes()
+    recorded.insert_one({"_id": 1, "owner": "ada"})
+    commands.names()
+    for expected in (["listIndexes", "find"], ["find"], ["find"]):
+        assert [document["_id"] for document in store.iter_projects("ada")] == [1]
+        assert commands.names() == expected
+
+
+def test_an_index_that_was_dropped_is_forgotten(recorded, commands):
+    """The query is sent again without the hint, and the next read lists the indexes."""
+    store = ProjectStore(recorded)
+    name = store.ensure_indexes()
+    recorded.insert_one({"_id": 1, "owner": "ada"})
+    list(store.iter_projects("ada"))
+    recorded.drop_index(name)
+    commands.names()
+    for expected in (["find", "find"], ["listIndexes", "find"], ["find"]):
+        assert [document["_id"] for document in store.iter_projects("ada")] == [1]
+        assert commands.names() == expected
+
+
+@pytest.mark.parametrize("options", [{"hidden": True}, {"sparse": True}, {"partialFilterExpression": {"plan": "pro"}}])
+def test_other_indexes_are_never_used_by_the_hint(projects, options, warnings):
+    """Through a partial index some projects would be missing."""
+    projects.create_index("owner", **options)
+    projects.insert_many([{"_id": 1, "owner": "ada"}, {"_id": 2, "owner": "ada", "plan": "pro"}])
+    assert sorted(document["_id"] for document in ProjectStore(projects).iter_projects("ada")) == [1, 2]
+    assert warnings.messages == [WARNING]
+
+
+def test_ensure_indexes_takes_effect_at_once(recorded, commands):
+    """The options of the collection are forgotten."""
+    store = ProjectStore(recorded)
+    list(store.iter_projects("ada"))
+    name = store.ensure_indexes()
+    commands.names()
+    list(store.iter_projects("ada"))
+    find = commands.sent[-1]
+    assert (commands.names(), find["hint"]) == (["listIndexes", "find"], name)
+
+
+def test_a_view_is_read_without_a_hint(recorded, commands, warnings):
+    """A view has no indexes, which is remembered and not logged; its documents may have no ``_id``."""
+    recorded.insert_many([{"_id": n, "owner": "ada", "name": "blog"} for n in range(3)])
+    view = recorded.database.create_collection("view", viewOn=recorded.name, pipeline=[{"$project": {"_id": 0}}])
+    store = ProjectStore(view)
+    commands.names()
+    for expected in (["listIndexes", "find"], ["find"]):
+        assert list(store.iter_projects("ada")) == [{"name": "blog"}] * 3
+        assert commands.names() == expected
+    assert not warnings.messages
+
+
+def test_listing_may_be_refused(recorded, commands, failing, warnings):
+    """Without the right to list indexes nothing is hinted, and nothing is known to be wrong."""
+    recorded.insert_one({"_id": 1, "owner": "ada"})
+    failing("listIndexes", 13)
+    store = ProjectStore(recorded)
+    commands.names()
+    for expected in (["listIndexes", "find"], ["find"]):
+        assert [document["_id"] for document in store.iter_projects("ada")] == [1]
+        assert commands.names() == expected
+    assert not warnings.messages
+
+
+def test_a_server_without_collations(recorded, commands, failing):
+    """The query is sent again without a collation, which is remembered."""
+    recorded.insert_one({"_id": 1, "owner": "ada"})
+    store = ProjectStore(recorded)
+    store.ensure_indexes()
+    list(store.iter_projects("ada"))
+    commands.names()
+    failing("find", 115, {"times": 1})
+    for expected in (["find", "find"], ["find"]):
+        assert [document["_id"] for document in store.iter_projects("ada")] == [1]
+        assert "collation" not in commands.sent[-1]
+        assert commands.names() == expected
+
+
+def test_a_server_without_collations_has_indexes(recorded, commands, failing):
+    """The index is created without a collation."""
+    failing("createIndexes", 115, {"times": 1})
+    assert ProjectStore(recorded).ensure_indexes() == "usage_stats_owner"
+    assert "collation" not in commands.sent[-1]["indexes"][0]
+
+
+def test_a_view_with_a_collation_has_a_message(projects):
+    """The server refuses another collation for it, and owners could not be compared exactly."""
+    view = projects.database.create_collection("view", viewOn=projects.name, pipeline=[], collation={"locale": "en"})
+    with pytest.raises(StoreError, match="pass the underlying collection, or recreate the view without a collation"):
+        list(ProjectStore(view).iter_projects("ada"))
+
+
+def idle_cursors(projects):
+    """Return the cursors of the collection that the server keeps open."""
+    stages = [{"$currentOp": {"idleCursors": True}}, {"$match": {"type": "idleCursor", "ns": projects.full_name}}]
+    return list(projects.database.client.admin.aggregate(stages))
+
+
+def test_no_cursor_is_left_after_a_timeout_between_batches(projects, mongodb_uri, failing, commands):
+    """The driver forgets a cursor whose connection failed, and the server would keep it for ten minutes."""
+    fill(projects)
+    ProjectStore(projects).ensure_indexes()
+    data = {"failCommands": ["getMore"], "blockConnection": True, "blockTimeMS": 1500, "appName": "slow"}
+    with MongoClient(mongodb_uri, appname="slow", event_listeners=[commands]) as client:
+        batches = ProjectStore(client[projects.database.name].projects, timeout=0.5).iter_projects("ada").batches
+        next(batches)
+        assert len(idle_cursors(projects)) == 1
+        admin = projects.database.client.admin
+        admin.command({"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data})
+        began = monotonic()
+        with pytest.raises(StoreError, match="the projects could not be read: NetworkTimeout"):
+            next(batches)
+        assert monotonic() - began < 0.9
+        while "killCursors" not in commands.names():
+            assert monotonic() - began < 10
+            sleep(0.05)
+    while idle_cursors(projects):
+        assert monotonic() - began < 10
+        sleep(0.05)
