@@ -9,15 +9,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests/servers.py
 
-import documents
+import dataset
 import http_load
 import measure
 import peers
 import report
 from bson import ObjectId
-from documents import PROJECTION, condition, owner_of
+from dataset import PROJECTION, condition, owner_of
 from pymongo import MongoClient
 from pymongo.collection import Collection
+from pymongo.database import Database
 from servers import mongodb
 
 from flask_usage_stats import ProjectStore
@@ -66,6 +67,7 @@ def in_process(collection: Collection[Any], uri: str, size: int, rounds: tuple[i
     header = {"Authorization": f"Bearer {peers.token(size)}"}
     actions = {
         "bare read": lambda: len(list(collection.find(condition(size), PROJECTION))),
+        "floor": peers.request(peers.floor(collection, size)),
         "ours": peers.request(peers.ours(collection, lambda: owner_of(size))),
         "ours, JWT": peers.request(peers.ours(collection), **header),
         "naive": peers.request(peers.naive(collection, size)),
@@ -75,6 +77,32 @@ def in_process(collection: Collection[Any], uri: str, size: int, rounds: tuple[i
     check_equal(size, body, actions["ours, JWT"](), actions["naive"]())
     check_similar(size, body, actions["Eve"]())
     return measure.side_by_side(actions, rounds=rounds[0], repeat=rounds[1])
+
+
+def next_to_the_floor(collection: Collection[Any], mix: str, size: int, rounds: tuple[int, int]) -> dict[str, Any]:
+    """Time requests for projects with one mix of counts, next to the least that any Flask endpoint does."""
+    actions = {
+        "floor": peers.request(peers.floor(collection, size, mix)),
+        "ours": peers.request(peers.ours(collection, lambda: owner_of(size, mix))),
+    }
+    return measure.side_by_side(actions, rounds=rounds[0], repeat=rounds[1])
+
+
+def measure_memory(database: Database[Any], uri: str, *, quick: bool) -> dict[str, Any]:
+    """Measure the memory of documents of every shape, of eight requests at once, and of a few returned rows."""
+    size = 10_000 if quick else dataset.SIZES[-1]
+    found: dict[str, Any] = {}
+    for shape in dataset.SHAPES:
+        name = shape.replace(" ", "_")
+        dataset.store_shape(database[name], shape, size)
+        found[shape] = measure.memory(uri, database.name, name, size)
+        if shape == "integer counts":
+            found[f"{shape}, 8 requests at once"] = measure.memory(uri, database.name, name, size, requests=8)
+        database.drop_collection(name)
+    dataset.store_long_names(database.long_names, 1000)
+    for query in ("limit=0", "limit=1", "groupBy=plan&limit=0"):
+        found[f"1,000 names of 150 kB, {query}"] = measure.memory(uri, database.name, "long_names", 1000, query)
+    return found
 
 
 def measure_queries(collection: Collection[Any], size: int, *, quick: bool) -> dict[str, Any]:
@@ -97,13 +125,13 @@ def next_to_others(collection: Collection[Any], *, quick: bool) -> dict[int, Any
     """Time an owner of 100 projects while projects of other owners are added to the collection."""
     collection.drop()
     ProjectStore(collection).ensure_indexes()
-    documents.store(collection, owner_of(100), 100)
+    dataset.store(collection, owner_of(100), 100)
     send = peers.request(peers.ours(collection, lambda: owner_of(100)))
     found: dict[int, Any] = {}
     stored = 0
     for number in OTHERS:
         if number > stored:
-            documents.store(collection, ObjectId(), number - stored)
+            dataset.store(collection, ObjectId(), number - stored)
             stored = number
         found[number] = measure.side_by_side({"ours": send}, rounds=20 if quick else 100, repeat=2)["ours"]
     return found
@@ -124,17 +152,24 @@ def main() -> None:
         client.drop_database(DATABASE)
         collection = client[DATABASE].projects
         say("Storing the projects ...")
-        documents.fill(collection)
+        dataset.fill(collection)
         ProjectStore(collection).ensure_indexes()
         found: dict[str, Any] = {"machine": report.machine(client), "in process": {}}
         for size, rounds in (QUICK if options.quick else ROUNDS).items():
             say(f"In process, {size:,} projects ...")
             found["in process"][size] = in_process(collection, uri, size, rounds)
             say(report.line(size, found["in process"][size]))
+        found["floor"] = {}
+        for mix in dataset.MIXES:
+            say(f"Next to the floor, {mix} ...")
+            found["floor"][mix] = {
+                size: next_to_the_floor(collection, mix, size, (QUICK if options.quick else ROUNDS)[size])
+                for size in dataset.MIX_SIZES
+            }
         say("Filters, groups and pages ...")
         found["queries"] = measure_queries(collection, 10_000, quick=options.quick)
-        say("Memory of one request ...")
-        found["memory"] = measure.memory(uri, DATABASE, documents.SIZES[-1])
+        say("Memory ...")
+        found["memory"] = measure_memory(client[DATABASE], uri, quick=options.quick)
         say("Next to projects of other owners ...")
         found["others"] = next_to_others(client[DATABASE].others, quick=options.quick)
         if not options.no_http:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from documents import owner_of
+from bson import ObjectId
+from dataset import owner_of
 from peers import ours, request
 from pymongo import MongoClient
 
@@ -42,12 +44,13 @@ def side_by_side(
     }
 
 
-def memory(uri: str, database: str, size: int) -> dict[str, int]:
-    """Send one request in a new process, and return the growth of its peak and the size of the body, in bytes."""
-    run = subprocess.run(
-        [sys.executable, Path(__file__), uri, database, str(size)], capture_output=True, text=True, check=True
-    )
-    return json.loads(run.stdout)
+def memory(uri: str, database: str, collection: str, size: int, query: str = "", requests: int = 1) -> dict[str, int]:
+    """Send requests at once in a new process, and return the growth of its peak and a body's size, in bytes.
+
+    ``left`` is the growth when all requests are done.
+    """
+    command = [sys.executable, Path(__file__), uri, database, collection, str(size), query, str(requests)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def _status(name: str) -> int:
@@ -56,16 +59,18 @@ def _status(name: str) -> int:
     return int(found[1]) * 1024
 
 
-def _one_request(uri: str, database: str, size: int) -> dict[str, Any]:
+def _measure_requests(uri: str, database: str, name: str, size: int, query: str, requests: int) -> dict[str, Any]:
     with MongoClient(uri) as client:
         # A small request first, so that connecting and importing are not counted.
-        request(ours(client[database].projects, lambda: owner_of(5)))()
-        send = request(ours(client[database].projects, lambda: owner_of(size)))
+        request(ours(client[database][name], ObjectId))()
+        send = request(ours(client[database][name], lambda: owner_of(size)), query)
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the current size
         before = _status("VmRSS")
-        body = send()
-        return {"growth": _status("VmHWM") - before, "response": len(body)}
+        with ThreadPoolExecutor(requests) as pool:
+            response = max(pool.map(lambda _: len(send()), range(requests)))
+        return {"growth": _status("VmHWM") - before, "response": response, "left": _status("VmRSS") - before}
 
 
 if __name__ == "__main__":
-    print(json.dumps(_one_request(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
+    *names, size, query, requests = sys.argv[1:]
+    print(json.dumps(_measure_requests(*names, int(size), query, int(requests))))
