@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support import StubStore, ids_of, read_pages, strict_json, usage_body
 
 from flask_usage_stats import ProjectStore
-from flask_usage_stats._core.values import date_sort_key
+from flask_usage_stats._core.values import get_date_sort_key
 from flask_usage_stats.schemas import GroupSchema
 
 few_examples = settings(max_examples=50)
@@ -84,7 +84,7 @@ def expected_body(rows, parameters):
         value = row.get(sort)
         if sort == "totalRequest" or value is None:
             return value
-        return value.casefold() if sort == "name" else date_sort_key(value)
+        return value.casefold() if sort == "name" else get_date_sort_key(value)
 
     descending = given_.get("order", "asc" if sort == "name" else "desc") == "desc"
     rows = sorted(rows, key=lambda row: row["_id"])

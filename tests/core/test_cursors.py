@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_usage_stats._core.cursors import _checksum, decode_cursor, encode_cursor
+from flask_usage_stats._core.cursors import _compute_checksum, decode_cursor, encode_cursor
 from flask_usage_stats._core.query import CursorPosition, UsageQuery
 
 QUERY = UsageQuery(limit=2)
@@ -16,7 +16,7 @@ POSITION = CursorPosition(5, b"\1\7")
 
 def forge(content, query=QUERY, owner="ada"):
     """Encode any content with a valid checksum."""
-    return urlsafe_b64encode(_checksum(content, owner, query) + content).decode().rstrip("=")
+    return urlsafe_b64encode(_compute_checksum(content, owner, query) + content).decode().rstrip("=")
 
 
 @pytest.mark.parametrize("sort_key", [5, -5, 0.5, 2**100, 0])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flask_usage_stats._core.ordering import build_predicate, is_after, sort_key_for, sorted_indexes
+from flask_usage_stats._core.ordering import build_predicate, build_sort_key, is_after, sort_indexes
 from flask_usage_stats._core.query import DEFAULT_QUERY, CursorPosition, UsageQuery
 
 
@@ -46,14 +46,14 @@ def test_all_filters_must_match(query, passes):
 )
 def test_sort_keys(sort, row, key):
     """Rows are sorted by their count, their casefolded name or their dates as instants."""
-    assert sort_key_for(sort)(row) == key
+    assert build_sort_key(sort)(row) == key
 
 
 @pytest.mark.parametrize(("descending", "order"), [(True, [3, 2, 0, 4, 1]), (False, [2, 0, 3, 4, 1])])
 def test_rows_without_a_key_are_last_in_both_directions(descending, order):
     """Ties are sorted by id, ascending in both directions."""
     keys, id_keys = [1, None, 1, 2, None], [b"c", b"z", b"b", b"a", b"y"]
-    assert sorted_indexes(keys, id_keys, descending=descending) == order
+    assert sort_indexes(keys, id_keys, descending=descending) == order
 
 
 @pytest.mark.parametrize("descending", [True, False])
@@ -61,7 +61,7 @@ def test_rows_after_a_position_are_those_behind_it_in_the_order(descending):
     """A position need not be that of a row that still exists."""
     keys = [5, 5, 7, None, 2, None]
     id_keys = [bytes([number]) for number in range(6)]
-    order = sorted_indexes(keys, id_keys, descending=descending)
+    order = sort_indexes(keys, id_keys, descending=descending)
     for number, index in enumerate(order):
         cursor = CursorPosition(keys[index], id_keys[index])
         after = [other for other in order if is_after(keys[other], id_keys[other], cursor, descending=descending)]
@@ -70,6 +70,6 @@ def test_rows_after_a_position_are_those_behind_it_in_the_order(descending):
 
 def test_long_names_have_keys_that_fit_into_a_cursor():
     """Names with the same beginning still have different keys."""
-    one, other = (sort_key_for("name")({"name": "x" * 300 + end}) for end in "ab")
+    one, other = (build_sort_key("name")({"name": "x" * 300 + end}) for end in "ab")
     assert len(one) == len(other) == 264
     assert one != other

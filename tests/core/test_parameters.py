@@ -142,7 +142,7 @@ class TestCursor:
 
     def test_cursor_becomes_a_position(self):
         """The query starts after the position that the cursor encodes."""
-        assert read(limit="2", cursor=encode_cursor(self.POSITION, "ada", self.QUERY)).cursor == self.POSITION
+        assert read(limit="2", cursor=encode_cursor(self.POSITION, "ada", self.QUERY)).position == self.POSITION
 
     @pytest.mark.parametrize("other", [{"sort": "name"}, {"plan": "pro"}, {"owner": "bob"}])
     def test_cursor_of_another_query_is_refused(self, other):

@@ -47,10 +47,10 @@ def test_all_rows_are_in_order():
 @pytest.mark.parametrize("limit", range(14))
 @pytest.mark.parametrize("start", [None, 0, 5, 11])
 def test_pages_are_slices_of_all_rows(limit, start):
-    """A page begins after the cursor; the last page and an empty one have no position."""
-    cursor = None if start is None else CursorPosition(ORDER[start] // 2, bytes([ORDER[start]]))
+    """A page begins after the position; the last page and an empty one have no position."""
+    after = None if start is None else CursorPosition(ORDER[start] // 2, bytes([ORDER[start]]))
     rest = ORDER if start is None else ORDER[start + 1 :]
-    page, position = rank(UsageQuery(limit=limit, cursor=cursor), *(batch_of(n, n + 1, n + 2) for n in (9, 3, 6, 0)))
+    page, position = rank(UsageQuery(limit=limit, position=after), *(batch_of(n, n + 1, n + 2) for n in (9, 3, 6, 0)))
     assert page == encoded(*rest[:limit])
     if 0 < limit < len(rest):
         assert position == CursorPosition(rest[limit - 1] // 2, bytes([rest[limit - 1]]))

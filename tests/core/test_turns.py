@@ -8,7 +8,7 @@ import pytest
 from flask_usage_stats._core import turns
 from flask_usage_stats._core.query import DEFAULT_QUERY
 from flask_usage_stats._core.report import build_report
-from flask_usage_stats._core.turns import turn_for
+from flask_usage_stats._core.turns import take_turn
 from flask_usage_stats._formats.json import JSON
 
 
@@ -19,7 +19,7 @@ def report_of(size):
 def test_large_batches_wait_for_their_turn():
     """A report that is computed at the same time is complete as well."""
     totals = []
-    with turn_for(1000):
+    with take_turn(1000):
         large = Thread(target=lambda: totals.append(report_of(1000).total))
         large.start()
         large.join(0.2)
@@ -40,6 +40,6 @@ def test_turns_end_with_an_error():
 def test_a_forked_process_has_a_lock_of_its_own(monkeypatch):
     """The thread that holds the lock does not exist in the new process."""
     monkeypatch.setattr(turns, "_lock", turns._lock)
-    with turn_for(1000):
+    with take_turn(1000):
         turns._renew_lock()
         assert report_of(1000).total == 1000

@@ -95,14 +95,14 @@ def test_dates_sort_by_the_instant_that_is_returned(moment, minutes):
     text = exact.isoformat(timespec="milliseconds")
     offset = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
     for date_ in (moment, exact, text, text + "Z", values.to_date(moment)):
-        assert values.date_sort_key(date_) == milliseconds
-    assert values.date_sort_key(text + offset) == milliseconds - minutes * 60_000
+        assert values.get_date_sort_key(date_) == milliseconds
+    assert values.get_date_sort_key(text + offset) == milliseconds - minutes * 60_000
 
 
 @pytest.mark.parametrize("date_", ["soon", "", "2024-13-01", None, 5, date(2024, 1, 1)])
 def test_other_values_have_no_date_sort_key(date_):
     """Text that is not an ISO 8601 date, and any other type, is sorted last."""
-    assert values.date_sort_key(date_) is None
+    assert values.get_date_sort_key(date_) is None
 
 
 @pytest.mark.parametrize(
@@ -142,14 +142,14 @@ def test_ids_sort_by_type_then_value():
     texts = ["", "10", "2", "\ud800", "\U0001f600"]
     object_ids = [ObjectId("0" * 24), ID, ObjectId("f" * 24)]
     ordered = [None, *integers, *sorted(texts), *object_ids, False, True]
-    keys = [values.id_sort_key(value) for value in ordered]
+    keys = [values.get_id_sort_key(value) for value in ordered]
     assert keys == sorted(set(keys))
 
 
 @given(st.integers(), st.integers())
 def test_integer_ids_sort_by_value(one, other):
     """The bytes that sort integers are in the order of the integers."""
-    assert (values.id_sort_key(one) < values.id_sort_key(other)) == (one < other)
+    assert (values.get_id_sort_key(one) < values.get_id_sort_key(other)) == (one < other)
 
 
 def test_long_keys_are_truncated_and_stay_different():
@@ -175,6 +175,6 @@ def test_long_keys_are_truncated_and_stay_different():
 )
 def test_sums_are_exact_and_rounded_once(counts, total):
     """A whole sum is an integer, also if its terms were not; any other is the nearest double."""
-    result = values.exact_sum(counts)
+    result = values.sum_exactly(counts)
     assert result == pytest.approx(total, rel=1e-15)
     assert type(result) is type(total)

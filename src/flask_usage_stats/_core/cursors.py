@@ -9,18 +9,19 @@ import json
 import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from types import NoneType
+from typing import Final
 
 from ..protocols import Owner
 from .fields import COUNT, NAME
 from .query import CursorPosition, UsageQuery
 
-_CHECKSUM_SIZE = 8  # bytes
+_CHECKSUM_SIZE: Final = 8  # bytes
 
 
 def encode_cursor(position: CursorPosition, owner: Owner, query: UsageQuery) -> str:
     """Encode a position in the pages of one owner's query as text that needs no escaping in a URL."""
     content = json.dumps(position.sort_key).encode() + b"\n" + position.id_key
-    return urlsafe_b64encode(_checksum(content, owner, query) + content).decode().rstrip("=")
+    return urlsafe_b64encode(_compute_checksum(content, owner, query) + content).decode().rstrip("=")
 
 
 def decode_cursor(text: str, owner: Owner, query: UsageQuery) -> CursorPosition:
@@ -45,7 +46,7 @@ def _is_sort_key(key: object, sort: str) -> bool:
     return type(key) in ((str, NoneType) if sort == NAME else (int, NoneType))
 
 
-def _checksum(content: bytes, owner: Owner, query: UsageQuery) -> bytes:
+def _compute_checksum(content: bytes, owner: Owner, query: UsageQuery) -> bytes:
     """Hash the owner, filters and sort order, but not the page size, so that only the same query accepts a cursor."""
     scope = [
         [type(owner).__name__, str(owner)],

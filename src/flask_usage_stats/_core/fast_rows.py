@@ -17,7 +17,7 @@ from bson import Int64, ObjectId
 
 from .fields import COUNT, FIELDS, ID, Kind
 from .rows import Adjustments, Row, RowBatch, convert_each
-from .values import OBJECT_ID_RANK, Number, id_sort_key, is_safe_integer
+from .values import OBJECT_ID_PREFIX, Number, get_id_sort_key, is_safe_integer
 
 #: The types of a document's values, then their names.
 _Shape: TypeAlias = tuple[Any, ...]
@@ -30,7 +30,7 @@ def convert_batch(documents: Iterable[Row], adjustments: Adjustments) -> Iterato
     and :func:`~.report.build_report` then converts the batch by :func:`~.rows.convert_each`.
     """
     for shape, group in _group_by_shape(documents).items():
-        plan = _row_plan(shape)
+        plan = _build_row_plan(shape)
         batch = None if plan is None else _pass_through(group, plan)
         yield convert_each(group, adjustments) if batch is None else batch
 
@@ -72,7 +72,7 @@ _get_binary: Final = attrgetter("binary")
 
 
 @lru_cache(maxsize=512)
-def _row_plan(shape: _Shape) -> _RowPlan | None:
+def _build_row_plan(shape: _Shape) -> _RowPlan | None:
     """Return the plan for a shape, or None if values of such types have to be converted one by one."""
     middle = len(shape) // 2
     types = dict(zip(shape[middle:], shape[:middle], strict=True))
@@ -88,13 +88,13 @@ def _row_plan(shape: _Shape) -> _RowPlan | None:
         count_type=types.get(COUNT, NoneType),
         trailing_dates=sum(kind is Kind.DATE for _, kind in present),
         is_row=names == tuple(types),
-        values_before=_values_getter(before),
-        values_after=_values_getter(after),
+        values_before=_build_getter(before),
+        values_after=_build_getter(after),
         names=names,
     )
 
 
-def _values_getter(names: tuple[str, ...]) -> Callable[[Row], tuple[Any, ...]]:
+def _build_getter(names: tuple[str, ...]) -> Callable[[Row], tuple[Any, ...]]:
     if len(names) > 1:
         return itemgetter(*names)
     return lambda row: tuple(row[name] for name in names)
@@ -116,9 +116,9 @@ def _pass_through(documents: list[Row], plan: _RowPlan) -> RowBatch | None:
         counts = list(map(_get_count, documents))
     if plan.id_type is ObjectId:
         # Several times faster than a list comprehension.
-        id_keys = list(map(OBJECT_ID_RANK.__add__, map(_get_binary, map(_get_id, documents))))
+        id_keys = list(map(OBJECT_ID_PREFIX.__add__, map(_get_binary, map(_get_id, documents))))
     else:
-        id_keys = list(map(id_sort_key, map(_get_id, documents)))
+        id_keys = list(map(get_id_sort_key, map(_get_id, documents)))
     return RowBatch(counts, id_keys, _to_rows(documents, counts, plan), plan.trailing_dates)
 
 

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from .fields import GROUP_SHARE, GROUP_SIZE, TOTAL
 from .rows import RowBatch
-from .values import Number, exact_sum, to_text
+from .values import Number, sum_exactly, to_text
 
 #: One group of the response, the fields that it is grouped by first.
 Group: TypeAlias = dict[str, str | Number | None]
@@ -43,7 +43,7 @@ class GroupTotals:
         merged: defaultdict[tuple[str | None, ...], list[Number]] = defaultdict(list)
         for values, counts in self._counts.items():
             merged[tuple(None if value is None else (to_text(value) or "").casefold() for value in values)] += counts
-        sums = [(values, len(counts), exact_sum(counts)) for values, counts in merged.items()]
+        sums = [(values, len(counts), sum_exactly(counts)) for values, counts in merged.items()]
         sums.sort(key=lambda group: [(value is None, value or "") for value in group[0]])
         sums.sort(key=lambda group: group[2], reverse=True)
         return [
@@ -51,11 +51,11 @@ class GroupTotals:
                 **dict(zip(self._names, values, strict=True)),
                 GROUP_SIZE: size,
                 TOTAL: requests,
-                GROUP_SHARE: _share(requests, total),
+                GROUP_SHARE: _compute_share(requests, total),
             }
             for values, size, requests in sums
         ]
 
 
-def _share(part: Number, total: Number) -> float | None:
+def _compute_share(part: Number, total: Number) -> float | None:
     return float(round(Fraction(part) / Fraction(total), _SHARE_DECIMALS)) if total > 0 else None

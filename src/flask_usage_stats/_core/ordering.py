@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from .fields import COUNT, NAME
 from .query import CursorPosition, UsageQuery
 from .rows import Row
-from .values import Number, date_sort_key, to_text, truncate_key
+from .values import Number, get_date_sort_key, to_text, truncate_key
 
 #: What a row is sorted by: a count, a casefolded name or milliseconds; ``None`` sorts last in both directions.
 SortKey: TypeAlias = Any
@@ -37,14 +37,14 @@ def build_predicate(query: UsageQuery) -> Callable[[Number, Row], bool] | None:
     return predicate
 
 
-def sort_key_for(name: str) -> Callable[[Row], SortKey]:
+def build_sort_key(name: str) -> Callable[[Row], SortKey]:
     """Return the function that computes a row's sort key for one of the sort fields."""
     if name == COUNT:
         return itemgetter(COUNT)
-    return _name_key if name == NAME else lambda row: date_sort_key(row.get(name))
+    return _get_name_key if name == NAME else lambda row: get_date_sort_key(row.get(name))
 
 
-def sorted_indexes(keys: Sequence[SortKey], id_keys: Sequence[bytes], *, descending: bool) -> list[int]:
+def sort_indexes(keys: Sequence[SortKey], id_keys: Sequence[bytes], *, descending: bool) -> list[int]:
     """Return the indexes of rows in order: rows without a key last, ties by ``_id``, ascending in both directions."""
     # Two stable sorts by plain values are several times faster than one by pairs.
     by_id = sorted(range(len(id_keys)), key=id_keys.__getitem__)
@@ -55,16 +55,16 @@ def sorted_indexes(keys: Sequence[SortKey], id_keys: Sequence[bytes], *, descend
     return with_key + [index for index in by_id if keys[index] is None]
 
 
-def is_after(key: SortKey, id_key: bytes, cursor: CursorPosition, *, descending: bool) -> bool:
-    """Return whether a row comes after a position in the order of :func:`sorted_indexes`."""
-    if key == cursor.sort_key:
-        return id_key > cursor.id_key
-    if key is None or cursor.sort_key is None:
+def is_after(key: SortKey, id_key: bytes, position: CursorPosition, *, descending: bool) -> bool:
+    """Return whether a row comes after a position in the order of :func:`sort_indexes`."""
+    if key == position.sort_key:
+        return id_key > position.id_key
+    if key is None or position.sort_key is None:
         return key is None
-    return bool(key < cursor.sort_key) == descending
+    return bool(key < position.sort_key) == descending
 
 
-def _name_key(row: Row) -> str | None:
+def _get_name_key(row: Row) -> str | None:
     name = row.get(NAME)
     if name is None:
         return None

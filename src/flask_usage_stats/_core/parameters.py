@@ -14,7 +14,7 @@ from .cursors import decode_cursor
 from .fields import COUNT, GROUP_FIELDS, NAME, PLAN, PROJECT_TYPE, SORT_FIELDS, STATUS
 from .query import DEFAULT_QUERY, UsageQuery
 
-FORMATS: Final = ("json", "csv")
+_FORMATS: Final = ("json", "csv")
 
 _MAX_LIMIT: Final = 1000  # rows
 _MAX_LENGTH: Final = 100  # characters
@@ -62,14 +62,14 @@ class _MultiValue(fields.Field):  # type: ignore[type-arg]  # not generic in mar
         return frozenset(text.casefold() for text in value)
 
 
-def _choice(summary: str, *choices: str) -> _SingleValue:
+def _build_choice(summary: str, *choices: str) -> _SingleValue:
     def parse(text: str) -> str:
         return choices[choices.index(text)]
 
     return _SingleValue(summary, parse, f"one of {', '.join(choices)}", {"type": "string", "enum": list(choices)})
 
 
-def _integer(summary: str) -> _SingleValue:
+def _build_integer(summary: str) -> _SingleValue:
     schema = {"type": "string", "pattern": f"^{_DIGITS.pattern}$"}
     return _SingleValue(summary, _parse_integer, "a whole number of up to 20 digits", schema)
 
@@ -100,10 +100,10 @@ ParametersSchema: Final[type[Schema]] = Schema.from_dict(
         STATUS: _MultiValue("Only projects with one of these values, ignoring case"),
         PROJECT_TYPE: _MultiValue("Only projects with one of these values, ignoring case"),
         PLAN: _MultiValue("Only projects with one of these values, ignoring case"),
-        "minRequests": _integer("Only projects with at least this many requests"),
-        "maxRequests": _integer("Only projects with at most this many requests"),
-        "sort": _choice(f"The field to sort by, {COUNT} by default", *SORT_FIELDS),
-        "order": _choice(f"The sort order, by default asc for {NAME} and desc for the others", "desc", "asc"),
+        "minRequests": _build_integer("Only projects with at least this many requests"),
+        "maxRequests": _build_integer("Only projects with at most this many requests"),
+        "sort": _build_choice(f"The field to sort by, {COUNT} by default", *SORT_FIELDS),
+        "order": _build_choice(f"The sort order, by default asc for {NAME} and desc for the others", "desc", "asc"),
         "limit": _SingleValue(
             "The maximum number of projects on a page; 0 returns only the total and the groups",
             _parse_limit,
@@ -122,7 +122,7 @@ ParametersSchema: Final[type[Schema]] = Schema.from_dict(
                 "uniqueItems": True,
             },
         ),
-        "format": _choice("The form of the response, whatever the Accept header says", *FORMATS),
+        "format": _build_choice("The form of the response, whatever the Accept header says", *_FORMATS),
     },
     name="Parameters",
 )
@@ -163,7 +163,7 @@ def parse_parameters(arguments: Mapping[str, Sequence[str]], owner: Owner) -> Us
     if "cursor" not in data:
         return query
     try:
-        return replace(query, cursor=decode_cursor(data["cursor"], owner, query))
+        return replace(query, position=decode_cursor(data["cursor"], owner, query))
     except ValueError as error:
         raise InvalidParametersError({"cursor": [f"cursor must be {_CURSOR}"]}) from error
 

@@ -28,7 +28,7 @@ class UsageQuery:
     descending: bool = True
     limit: int | None = None
     #: The position after which the page starts.
-    cursor: CursorPosition | None = None
+    position: CursorPosition | None = None
     group_by: tuple[str, ...] = ()
     #: The name of the format, if the request names one.
     format: str | None = None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from .fields import COUNT
-from .ordering import SortKey, is_after, sort_key_for, sorted_indexes
+from .ordering import SortKey, build_sort_key, is_after, sort_indexes
 from .output import OutputFormat
 from .query import CursorPosition, UsageQuery
 from .rows import Adjustments, Row, RowBatch, convert_each
@@ -36,16 +36,16 @@ class _AllRows:
 
     def add(self, batch: RowBatch) -> None:
         self._encoded_rows += _encode(batch, self._output, self._adjustments)
-        self._sort_keys += _sort_keys(batch, self._query)
+        self._sort_keys += _get_sort_keys(batch, self._query)
         self._id_keys += batch.id_keys
 
     def finish(self) -> tuple[list[bytes], CursorPosition | None]:
-        order = sorted_indexes(self._sort_keys, self._id_keys, descending=self._query.descending)
+        order = sort_indexes(self._sort_keys, self._id_keys, descending=self._query.descending)
         return [self._encoded_rows[index] for index in order], None
 
 
 class _Page:
-    """Keeps only the best rows after the cursor, and encodes those of the page at the end."""
+    """Keeps only the best rows after the query's position, and encodes those of the page at the end."""
 
     def __init__(self, query: UsageQuery, output: OutputFormat, adjustments: Adjustments) -> None:
         self._query, self._output, self._adjustments = query, output, adjustments
@@ -59,10 +59,10 @@ class _Page:
     def add(self, batch: RowBatch) -> None:
         if not self._size:  # an empty page ends the pagination, since the next one would be the same
             return
-        keys, cursor, descending = _sort_keys(batch, self._query), self._query.cursor, self._query.descending
+        keys, start, descending = _get_sort_keys(batch, self._query), self._query.position, self._query.descending
         selected: Sequence[int] = range(len(keys))
-        if cursor is not None:
-            selected = [i for i in selected if is_after(keys[i], batch.id_keys[i], cursor, descending=descending)]
+        if start is not None:
+            selected = [i for i in selected if is_after(keys[i], batch.id_keys[i], start, descending=descending)]
         self._sort_keys += [keys[index] for index in selected]
         self._id_keys += [batch.id_keys[index] for index in selected]
         self._rows += [batch.rows[index] for index in selected]
@@ -85,15 +85,15 @@ class _Page:
         return encoded, position
 
     def _keep_best(self) -> None:
-        order = sorted_indexes(self._sort_keys, self._id_keys, descending=self._query.descending)[: self._size]
+        order = sort_indexes(self._sort_keys, self._id_keys, descending=self._query.descending)[: self._size]
         self._sort_keys = [self._sort_keys[index] for index in order]
         self._id_keys = [self._id_keys[index] for index in order]
         self._rows = [self._rows[index] for index in order]
         self._trailing_dates = [self._trailing_dates[index] for index in order]
 
 
-def _sort_keys(batch: RowBatch, query: UsageQuery) -> Sequence[SortKey]:
-    return batch.counts if query.sort == COUNT else list(map(sort_key_for(query.sort), batch.rows))
+def _get_sort_keys(batch: RowBatch, query: UsageQuery) -> Sequence[SortKey]:
+    return batch.counts if query.sort == COUNT else list(map(build_sort_key(query.sort), batch.rows))
 
 
 def _encode(batch: RowBatch, output: OutputFormat, adjustments: Adjustments) -> list[bytes]:

@@ -10,8 +10,8 @@ from .output import OutputFormat, Report
 from .query import UsageQuery
 from .ranking import build_ranking
 from .rows import Adjustments, Row
-from .turns import turn_for
-from .values import Number, exact_sum
+from .turns import take_turn
+from .values import Number, sum_exactly
 
 
 def build_report(documents: Iterable[Row], query: UsageQuery, output: OutputFormat) -> Report:
@@ -28,7 +28,7 @@ def build_report(documents: Iterable[Row], query: UsageQuery, output: OutputForm
     counts: list[Number] = []
 
     for documents_read in iter_batches(documents):
-        with turn_for(len(documents_read)):
+        with take_turn(len(documents_read)):
             for batch in convert_batch(documents_read, adjustments):
                 rows = batch if predicate is None else batch.filter(predicate)
                 counts += rows.counts
@@ -37,7 +37,7 @@ def build_report(documents: Iterable[Row], query: UsageQuery, output: OutputForm
                 ranking.add(rows)
         del documents_read, batch, rows  # freed before the next batch is read, so that its memory can be reused
 
-    total = exact_sum(counts)
+    total = sum_exactly(counts)
     encoded_rows, next_position = ranking.finish()
     return Report(
         total=total,

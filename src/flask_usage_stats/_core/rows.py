@@ -59,7 +59,7 @@ def convert_each(documents: Iterable[Row], adjustments: Adjustments) -> RowBatch
     for document in documents:
         row = _convert_document(document, adjustments)
         counts.append(row[COUNT])
-        id_keys.append(values.id_sort_key(document.get(ID)))
+        id_keys.append(values.get_id_sort_key(document.get(ID)))
         rows.append(row)
     return RowBatch(counts, id_keys, rows, trailing_dates=0)
 

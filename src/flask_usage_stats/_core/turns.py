@@ -16,7 +16,7 @@ _NO_TURN: Final = nullcontext()
 _lock = Lock()
 
 
-def turn_for(size: int) -> AbstractContextManager[object]:
+def take_turn(size: int) -> AbstractContextManager[object]:
     """Return what to hold while *size* documents are converted: a lock, unless they are few."""
     return _NO_TURN if size < _MIN_SIZE else _lock
 

@@ -21,7 +21,7 @@ from bson.json_util import CANONICAL_JSON_OPTIONS, dumps
 Number: TypeAlias = int | float
 
 #: What the sort key of an ObjectId begins with, before its bytes.
-OBJECT_ID_RANK: Final = b"\3"
+OBJECT_ID_PREFIX: Final = b"\3"
 
 _MAX_SAFE_INTEGER: Final = 2**53 - 1  # ECMA-262, Number.MAX_SAFE_INTEGER: browsers round larger ones
 _MAX_ID_BITS: Final = 1024  # far below the size that Python refuses to format
@@ -106,7 +106,7 @@ def format_datetime(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds") + "Z"
 
 
-def date_sort_key(date: object) -> int | None:
+def get_date_sort_key(date: object) -> int | None:
     """Return the milliseconds from 1970 to a date, as stored or as converted.
 
     :returns: the milliseconds, or ``None`` for text that is not an ISO 8601 date and for any other type.
@@ -142,14 +142,14 @@ def to_id(value: object) -> str | int | None:
         return None
 
 
-def id_sort_key(value: object) -> bytes:
+def get_id_sort_key(value: object) -> bytes:
     """Return bytes that sort an ``_id`` among those of every type.
 
     The order is null, integers, text, ObjectIds, then other types by their text.
     """
     if isinstance(value, ObjectId):
         binary: bytes = value.binary
-        return OBJECT_ID_RANK + binary
+        return OBJECT_ID_PREFIX + binary
     converted = to_id(value)
     if converted is None:
         return b"\0"
@@ -167,7 +167,7 @@ def truncate_key(text: str) -> str:
     return text[:_MAX_KEY_LENGTH] + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def exact_sum(counts: Collection[Number]) -> Number:
+def sum_exactly(counts: Collection[Number]) -> Number:
     """Add counts exactly and round once.
 
     :returns: an ``int`` if the sum is whole or too large for a double, otherwise the nearest double.

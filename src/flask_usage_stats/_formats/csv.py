@@ -31,7 +31,7 @@ class CSVFormat:
         columns = []
         for name, kind in FIELDS:
             cells = [row.get(name) for row in batch.rows]
-            columns.append(_CELL_ENCODERS[kind](cells))
+            columns.append(_CELL_CONVERTERS[kind](cells))
         return _encode_lines(zip(*columns, strict=True))
 
     def encode_body(self, report: Report, query: UsageQuery, next_cursor: str | None) -> bytes:
@@ -75,7 +75,7 @@ def _format_dates(cells: list[Any]) -> list[Any]:
     return [f"{text[:23]}Z" if len(text) > 20 else f"{text[:19]}.000Z" for text in texts]  # noqa: PLR2004
 
 
-_CELL_ENCODERS: Final[Mapping[Kind, Callable[[list[Any]], list[Any]]]] = {
+_CELL_CONVERTERS: Final[Mapping[Kind, Callable[[list[Any]], list[Any]]]] = {
     Kind.ID: _escape_cells,
     Kind.TEXT: _escape_cells,
     Kind.COUNT: lambda cells: cells,

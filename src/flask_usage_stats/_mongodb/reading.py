@@ -19,7 +19,7 @@ from pymongo.cursor import Cursor
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from .._core.fields import ID
-from .._core.values import id_sort_key
+from .._core.values import get_id_sort_key
 from ..errors import StoreError
 from ..protocols import Owner
 from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, TimeLimit, is_collation_refused, store_error
@@ -160,11 +160,11 @@ class _YieldedIds:
             if not is_last:
                 self._pending += [document[ID] for document in batch if ID in document]
             return batch
-        self._keys.update(map(id_sort_key, self._pending))
+        self._keys.update(map(get_id_sort_key, self._pending))
         self._pending.clear()
         new = []
         for document in batch:
-            key = id_sort_key(document[ID]) if ID in document else None
+            key = get_id_sort_key(document[ID]) if ID in document else None
             if key not in self._keys:
                 new.append(document)
                 if key is not None:
