@@ -138,7 +138,7 @@ class TestAdjustments:
         assert get_usage(projects).status_code == 200
         record = only_record(caplog)
         assert record.levelno == logging.WARNING
-        assert "21 stored values" in record.getMessage()
+        assert "stored values that do not fit the API (21)" in record.getMessage()
         assert r"'a\r\nERROR forged\x1b[2J' name (dict), totalRequest (str), createdAt (list)" in record.getMessage()
         assert record.getMessage().count("totalRequest (str)") == 5
         assert len(record.getMessage()) < 1000

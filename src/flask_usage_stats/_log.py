@@ -40,7 +40,7 @@ def log_adjustments(owner: Owner, adjustments: Adjustments) -> None:
         for project, fields in adjustments.examples
     )
     _logger.warning(
-        "usage of owner %s: %d stored values do not fit the API and were adjusted, the first of them: %s",
+        "usage of owner %s: adjusted stored values that do not fit the API (%d), for example: %s",
         short_repr(owner),
         adjustments.count,
         examples,

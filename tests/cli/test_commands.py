@@ -62,8 +62,8 @@ class TestErrors:
         ("options", "message"),
         [
             (["--limit", "1_0"], "--limit: limit must be a whole number from 0 to 1000"),
-            (["--limit", "1", "--limit", "2"], "--limit: limit must be given once"),
-            (["--min-requests", "5", "--max-requests", "3"], "--min-requests: minRequests must not be over maxRequests"),
+            (["--limit", "1", "--limit", "2"], "--limit: limit must not be repeated"),
+            (["--min-requests", "5", "--max-requests", "3"], "--min-requests: minRequests must not be greater than maxRequests"),
             (["--status", ""], "--status: status must be text of 1 to 100 characters, given up to 50 times"),
             (["--sort", "x", "--order", "y"], "--sort: sort must be one of totalRequest, name, createdAt, updatedAt; --order: order must be one of desc, asc"),
             (["--group-by", "plan,plan"], "--group-by: groupBy must be one or several of plan, projectType, status, separated by commas"),
@@ -79,7 +79,7 @@ class TestErrors:
         """A cursor without a limit is an error."""
         page = json.loads(flask(filled, "report", "--owner", "ada", "--limit", "1", "--format", "json").stdout)
         result = flask(filled, "report", "--owner", "ada", "--cursor", page["nextCursor"])
-        assert (result.exit_code, result.stderr) == (2, "Error: --cursor: cursor needs limit\n")
+        assert (result.exit_code, result.stderr) == (2, "Error: --cursor: cursor requires limit\n")
 
     @pytest.mark.parametrize(
         ("options", "message"),

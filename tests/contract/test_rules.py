@@ -440,7 +440,7 @@ class TestFields:
         assert record.name == "flask_usage_stats"
         found = "name (dict), totalRequest (str), updatedAt (DatetimeMS)"
         assert record.getMessage() == (
-            "usage of owner 'ada': 21 stored values do not fit the API and were adjusted, the first of them: "
+            "usage of owner 'ada': adjusted stored values that do not fit the API (21), for example: "
             + "; ".join(f"{index} {found}" for index in range(5))
         )
 

@@ -112,7 +112,7 @@ def test_invalid_values_are_refused(name, value):
 @pytest.mark.parametrize("name", [name for name in MUST if name != "status"])
 def test_repeats_are_refused(name):
     """A parameter with one value must not be repeated, not even with the same value."""
-    assert refused(**{name: ["1", "1"]})[name] == [f"{name} must be given once"]
+    assert refused(**{name: ["1", "1"]})[name] == [f"{name} must not be repeated"]
 
 
 def test_maximum_values_are_valid():
@@ -124,7 +124,9 @@ def test_maximum_values_are_valid():
 
 def test_bounds_must_not_contradict_each_other():
     """A minimum above the maximum would match nothing."""
-    assert refused(minRequests="2", maxRequests="1") == {"minRequests": ["minRequests must not be over maxRequests"]}
+    assert refused(minRequests="2", maxRequests="1") == {
+        "minRequests": ["minRequests must not be greater than maxRequests"]
+    }
     assert read(minRequests="2", maxRequests="2").min_requests == 2
 
 
@@ -150,9 +152,9 @@ class TestCursor:
         text = encode_cursor(self.POSITION, "ada", self.QUERY)
         assert refused(limit="2", cursor=text, **other) == {"cursor": [MUST["cursor"]]}
 
-    def test_cursor_needs_limit(self):
+    def test_cursor_requires_limit(self):
         """A cursor without a limit is an error, whatever its text."""
-        assert refused(cursor="x") == {"cursor": ["cursor needs limit"]}
+        assert refused(cursor="x") == {"cursor": ["cursor requires limit"]}
 
     @pytest.mark.parametrize("text", ["", "x", "=", "\u00e9", "x" * 100_000], ids=lambda text: text[:9])
     def test_other_text_is_refused(self, text):

@@ -230,7 +230,7 @@ def test_something_is_run():
 
 
 def test_every_message():
-    """The API page lists every error message for an invalid parameter."""
+    """The HTTP API documentation lists every error message for an invalid parameter."""
     page = (ROOT / "docs" / "http-api.md").read_text()
     table = page.partition("### 400")[2].partition("### 401")[0]
     bad = {name: ["", ""] for name in ParametersSchema().fields}
@@ -244,7 +244,7 @@ def test_every_message():
         for (message,) in caught.value.errors.values():
             assert f"`{message}`" in table
     once = ParametersSchema().validate(bad)
-    assert [name for name, (message,) in once.items() if message != f"{name} must be given once"] == [
+    assert [name for name, (message,) in once.items() if message != f"{name} must not be repeated"] == [
         "status",
         "projectType",
         "plan",

@@ -34,7 +34,7 @@ class _SingleValue(fields.Field):  # type: ignore[type-arg]  # not generic in ma
 
     def _deserialize(self, value: Sequence[str], attr: str | None, *_: object, **__: object) -> object:
         if len(value) != 1:
-            raise ValidationError(f"{attr} must be given once")
+            raise ValidationError(f"{attr} must not be repeated")
         try:
             return self._parse(value[0])
         except ValueError as error:
@@ -64,7 +64,9 @@ class _MultiValue(fields.Field):  # type: ignore[type-arg]  # not generic in mar
 
 def _build_choice(summary: str, *choices: str) -> _SingleValue:
     def parse(text: str) -> str:
-        return choices[choices.index(text)]
+        if text not in choices:
+            raise ValueError(text)
+        return text
 
     return _SingleValue(summary, parse, f"one of {', '.join(choices)}", {"type": "string", "enum": list(choices)})
 
@@ -110,7 +112,7 @@ ParametersSchema: Final[type[Schema]] = Schema.from_dict(
             f"a whole number from 0 to {_MAX_LIMIT}",
             {"type": "integer", "minimum": 0, "maximum": _MAX_LIMIT},
         ),
-        "cursor": _SingleValue("The page after another one; needs limit", str, _CURSOR, {"type": "string"}),
+        "cursor": _SingleValue("The page after another one; requires limit", str, _CURSOR, {"type": "string"}),
         "groupBy": _SingleValue(
             "Adds the totals of projects grouped by these fields",
             _parse_group_by,
@@ -171,6 +173,6 @@ def parse_parameters(arguments: Mapping[str, Sequence[str]], owner: Owner) -> Us
 def _validate_combination(query: UsageQuery, arguments: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
     minimum, maximum = query.min_requests, query.max_requests
     if minimum is not None and maximum is not None and minimum > maximum:
-        yield "minRequests", "minRequests must not be over maxRequests"
+        yield "minRequests", "minRequests must not be greater than maxRequests"
     if "cursor" in arguments and "limit" not in arguments:
-        yield "cursor", "cursor needs limit"
+        yield "cursor", "cursor requires limit"
