@@ -114,6 +114,8 @@ def test_other_values_have_no_date_sort_key(date_):
         (-(2**53) + 1, -(2**53) + 1),
         (-(2**53), "-9007199254740992"),
         pytest.param(10**30, str(10**30), id="beyond-64-bits"),
+        pytest.param(2**1024 - 1, str(2**1024 - 1), id="1024-bits"),
+        pytest.param(2**1024, None, id="1025-bits"),
         pytest.param(10**5000, None, id="beyond-what-python-formats"),
         pytest.param(object(), None, id="object"),
         ("\ud800", "\ufffd"),

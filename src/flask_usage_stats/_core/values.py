@@ -1,6 +1,6 @@
 """Conversion of stored values to the values of a response.
 
-Every BSON type is covered, and so are the types that a store on another database may return.
+All BSON types are supported, as are the types that a store for another database may return.
 A converter returns ``None`` for a value that its field cannot represent.
 """
 
@@ -20,11 +20,11 @@ from bson.json_util import CANONICAL_JSON_OPTIONS, dumps
 
 Number: TypeAlias = int | float
 
-#: What the sort key of an ObjectId begins with, before its bytes.
+#: The prefix of the sort key of an ObjectId; its bytes follow.
 OBJECT_ID_PREFIX: Final = b"\3"
 
 _MAX_SAFE_INTEGER: Final = 2**53 - 1  # ECMA-262, Number.MAX_SAFE_INTEGER: browsers round larger ones
-_MAX_ID_BITS: Final = 1024  # far below the size that Python refuses to format
+_MAX_ID_BITS: Final = 1024  # far below the size at which Python refuses to format an integer
 _MAX_KEY_LENGTH: Final = 200  # characters
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # naive UTC, as PyMongo returns dates
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -37,14 +37,16 @@ def fits_int64(number: int) -> bool:
 
 
 def is_safe_integer(number: int) -> bool:
-    """Return whether every JSON parser reads an integer exactly."""
+    """Return whether all JSON parsers read an integer exactly, including those that use doubles."""
     return -_MAX_SAFE_INTEGER <= number <= _MAX_SAFE_INTEGER
 
 
 def to_count(value: object) -> Number | None:
-    """Convert a finite number exactly; a whole number becomes an ``int`` whatever its stored type.
+    """Convert a finite number: whole numbers to the exact ``int``, others to the nearest double.
 
-    :returns: the number, or ``None`` for any other value and for numbers that round to no double.
+    The result is an ``int`` as well if that double is whole.
+
+    :returns: the number, or ``None`` for any other type, NaN, infinities and numbers beyond the range of a double.
     """
     if isinstance(value, bool):
         return None
@@ -64,9 +66,13 @@ def to_count(value: object) -> Number | None:
 
 
 def to_text(value: object) -> str | None:
-    """Convert a scalar to text: numbers as in JSON, dates as ISO 8601, invalid Unicode to U+FFFD.
+    """Convert a scalar to text.
 
-    :returns: the text, or ``None`` for documents, arrays, binary data and any other type.
+    Numbers and booleans are written as in JSON (plus ``NaN``, ``Infinity`` and ``-Infinity``), dates as ISO 8601,
+    and decimals, ObjectIds and UUIDs as by ``str()``. Invalid Unicode is replaced with U+FFFD.
+
+    :returns: the text, or ``None`` for code, documents, arrays, binary data and any other type, for dates outside
+        the years 1 to 9999 and for integers beyond the range of a double.
     """
     if isinstance(value, str):
         return None if isinstance(value, Code) else _replace_surrogates(value)
@@ -82,7 +88,7 @@ def to_text(value: object) -> str | None:
 
 
 def to_date(value: object) -> str | None:
-    """Convert a date to ISO 8601 in UTC with milliseconds; text is returned unchanged.
+    """Convert a date to ISO 8601 in UTC with milliseconds; only invalid Unicode is replaced in text.
 
     :returns: the text, or ``None`` for dates outside the years 1 to 9999 and for any other type.
     """
@@ -107,9 +113,9 @@ def format_datetime(moment: datetime) -> str:
 
 
 def get_date_sort_key(date: object) -> int | None:
-    """Return the milliseconds from 1970 to a date, as stored or as converted.
+    """Return the milliseconds since 1970 of a date, either as stored or as converted.
 
-    :returns: the milliseconds, or ``None`` for text that is not an ISO 8601 date and for any other type.
+    :returns: the milliseconds, rounded down, or ``None`` for text that is not an ISO 8601 date and for any other type.
     """
     if isinstance(date, str):
         try:
@@ -123,17 +129,18 @@ def get_date_sort_key(date: object) -> int | None:
 
 
 def to_id(value: object) -> str | int | None:
-    """Convert an ``_id``: ObjectIds to hex, UUIDs to their usual form, unsafe integers to text.
+    """Convert an ``_id``: ObjectIds to hex, UUIDs to hyphenated hex, unsafe integers to text.
 
-    :returns: text and integers of up to 53 bits as they are, any other type as canonical Extended JSON;
-        ``None`` for null and for values that Extended JSON does not support.
+    :returns: text (invalid Unicode is replaced) and integers of up to 53 bits as they are, any other type as
+        canonical Extended JSON; ``None`` for null, for integers above 1,024 bits and for values that Extended JSON
+        does not support.
     """
     if isinstance(value, ObjectId | UUID):
         return str(value)
     if isinstance(value, str) and not isinstance(value, Code):
         return _replace_surrogates(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_ID_BITS:
-        return int(value) if is_safe_integer(value) else str(int(value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _integer_to_id(int(value))
     if value is None:
         return None
     try:
@@ -142,10 +149,17 @@ def to_id(value: object) -> str | int | None:
         return None
 
 
-def get_id_sort_key(value: object) -> bytes:
-    """Return bytes that sort an ``_id`` among those of every type.
+def _integer_to_id(number: int) -> str | int | None:
+    if is_safe_integer(number):
+        return number
+    return str(number) if number.bit_length() <= _MAX_ID_BITS else None
 
-    The order is null, integers, text, ObjectIds, then other types by their text.
+
+def get_id_sort_key(value: object) -> bytes:
+    """Return bytes that sort ``_id`` values of all types.
+
+    Null and values that :func:`to_id` cannot convert come first, then integers, text, ObjectIds, and finally other
+    types by their converted text.
     """
     if isinstance(value, ObjectId):
         binary: bytes = value.binary
@@ -161,7 +175,7 @@ def get_id_sort_key(value: object) -> bytes:
 
 
 def truncate_key(text: str) -> str:
-    """Shorten a sort key so that it fits into a cursor; a hash keeps keys of different texts different."""
+    """Truncate a sort key above 200 characters to fit into a cursor, and append a hash that keeps it unique."""
     if len(text) <= _MAX_KEY_LENGTH:
         return text
     return text[:_MAX_KEY_LENGTH] + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -170,7 +184,8 @@ def truncate_key(text: str) -> str:
 def sum_exactly(counts: Collection[Number]) -> Number:
     """Add counts exactly and round once.
 
-    :returns: an ``int`` if the sum is whole or too large for a double, otherwise the nearest double.
+    :returns: an ``int`` if the sum or its nearest double is whole, or if it is too large for a double;
+        otherwise the nearest double.
     """
     if float not in set(map(type, counts)):
         return int(sum(counts))
@@ -186,7 +201,7 @@ def sum_exactly(counts: Collection[Number]) -> Number:
 
 
 def _integer_sort_key(number: int) -> bytes:
-    """Return bytes in the order of the integers: the signed length, then the digits."""
+    """Return bytes that sort like the integers: the signed length in bytes, then the two's complement."""
     length = (number.bit_length() + 7) // 8
     signed_length = -length if number < 0 else length
     return (0x8000 + signed_length).to_bytes(2) + (number & ((1 << 8 * length) - 1)).to_bytes(length)
@@ -195,7 +210,7 @@ def _integer_sort_key(number: int) -> bytes:
 def _replace_surrogates(text: str) -> str:
     try:
         return text.encode().decode()
-    except UnicodeEncodeError:  # lone surrogates: invalid bytes escaped by the decoder, or the text's own
+    except UnicodeEncodeError:  # lone surrogates, from the surrogateescape handler or elsewhere
         pass
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
