@@ -58,7 +58,7 @@ class TestDocument:
         assert json.dumps(openapi_document()) == text
 
     def test_every_parameter_is_documented(self):
-        """Every query parameter is documented in the order of the API page, and so is If-None-Match."""
+        """Every query parameter is documented in the order of the parameter table, and so is If-None-Match."""
         parameters = openapi_document()["paths"]["/api/usage"]["parameters"]
         names = [parameter["name"] for parameter in parameters if parameter["in"] == "query"]
         assert names == list(ParametersSchema().fields)

@@ -1,4 +1,4 @@
-"""Answer ``GET /api/usage`` in any Flask application from the projects of a MongoDB collection."""
+"""A Flask blueprint that serves usage statistics from a MongoDB collection at ``GET /api/usage``."""
 
 from ._http.blueprint import create_usage_blueprint
 from ._mongodb.store import ProjectStore

@@ -1,4 +1,4 @@
-"""Log messages: at most one of each per request, with the cause and without stored values."""
+"""Log messages: at most one of each kind per request, without stored values other than ids."""
 
 import logging
 import traceback
@@ -32,7 +32,7 @@ def log_failure(owner: Owner | None, error: Exception) -> None:
 
 
 def log_adjustments(owner: Owner, adjustments: Adjustments) -> None:
-    """Log at WARNING which stored values had to be adjusted: projects, fields and types, never the values."""
+    """Log at WARNING which stored values had to be adjusted: project ids, field names and types, not the values."""
     if not adjustments.count:
         return
     examples = "; ".join(
@@ -48,7 +48,7 @@ def log_adjustments(owner: Owner, adjustments: Adjustments) -> None:
 
 
 def describe_error(error: Exception) -> str:
-    """Return one line for an operator instead of a traceback: the message if the error is this package's."""
+    """Return one line instead of a traceback: the message of a package error, the type and origin of any other."""
     if isinstance(error, UsageStatsError):
         return escape(str(error))
     return f"{type(error).__name__} ({_origin(error)})"

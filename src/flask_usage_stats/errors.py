@@ -3,10 +3,10 @@
 .. code-block:: text
 
     UsageStatsError
-    ├── ConfigurationError      an argument or set-up that cannot work; the message says what to write
+    ├── ConfigurationError      an invalid argument or setup; the message says how to fix it
     ├── InvalidOwnerError       the authenticate callback returned a value that cannot be an owner id
     ├── InvalidParametersError  the request has invalid query parameters
-    └── StoreError              the projects could not be read
+    └── StoreError              the projects could not be read, or the index could not be created
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class UsageStatsError(Exception):
 
 
 class ConfigurationError(UsageStatsError):
-    """An argument or set-up that cannot work; the message says what to write instead.
+    """An invalid argument or setup; the message says how to fix it.
 
     Raised when the object is constructed. Problems that only appear during a request (the return value of a
     callable, a missing ``JWTManager``) are raised then: the response has status 500 and the message is logged.
@@ -39,19 +39,23 @@ class InvalidOwnerError(UsageStatsError):
 class InvalidParametersError(UsageStatsError):
     """The request has invalid query parameters; the client gets a response with status 400.
 
+    The exception's own message is the first one in *errors*.
+
+    :param errors: maps the name of each invalid parameter to a non-empty list of messages; not empty itself.
+
     .. versionadded:: 0.1.0
     """
 
     def __init__(self, errors: Mapping[str, list[str]]) -> None:
         super().__init__(next(iter(errors.values()))[0])
-        #: The messages for each invalid parameter, in the order of the API page.
+        #: The messages for each invalid parameter, in the order of the parameter table of the HTTP API documentation.
         self.errors = errors
 
 
 class StoreError(UsageStatsError):
-    """The projects could not be read completely within the time limit.
+    """The projects could not be read completely within the time limit, or the index could not be created.
 
-    The driver's error is the ``__cause__``.
+    The driver's error, if there is one, is the ``__cause__``.
 
     .. versionadded:: 0.1.0
     """

@@ -20,7 +20,7 @@ Authenticate: TypeAlias = Callable[[], Owner | None]
 
 
 class UsageStore(Protocol):
-    """A source of projects. It has only one method, so that any database can be a store.
+    """A source of projects. It has a single method, so a store can be backed by any database.
 
     :class:`flask_usage_stats.testing.UsageStoreContract` tests an implementation.
 

@@ -1,6 +1,6 @@
-"""The bodies of responses as marshmallow schemas, for tests, documentation and Python clients.
+"""The response bodies as marshmallow schemas, for tests, documentation and Python clients.
 
-Responses are not serialized through them: that alone would take several times as long as the database read.
+The package does not serialize responses with them, which would take several times as long as the database read.
 
 .. code-block:: pycon
 
@@ -41,7 +41,7 @@ def _validate_number(value: object) -> None:
 
 def _validate_id(value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValidationError("Not text or an integer.")
+        raise ValidationError("Not a string or an integer.")
 
 
 def _equals(*, expected: bool) -> Callable[[object], None]:
@@ -58,7 +58,7 @@ _FIELD_TYPES: Final[Mapping[Kind, Callable[[], Any]]] = {
         validate=_validate_id,
         metadata={
             "type": ["string", "integer"],
-            "description": "An ObjectId as hex; an _id of another type as text or an integer.",
+            "description": "An ObjectId as hex; an _id of another type as a string or an integer.",
         },
     ),
     Kind.TEXT: lambda: fields.String(allow_none=True),
@@ -68,7 +68,8 @@ _FIELD_TYPES: Final[Mapping[Kind, Callable[[], Any]]] = {
         metadata={"type": "number", "description": "The number of requests; 0 if none is stored."},
     ),
     Kind.DATE: lambda: fields.String(
-        allow_none=True, metadata={"description": "ISO 8601 in UTC with milliseconds; other text as it is stored."}
+        allow_none=True,
+        metadata={"description": "ISO 8601 in UTC with milliseconds; stored text is unchanged."},
     ),
 }
 
@@ -79,7 +80,7 @@ ProjectSchema: Final[type[Schema]] = Schema.from_dict(
     {name: _FIELD_TYPES[kind]() for name, kind in FIELDS}, name="Project"
 )
 
-#: The totals of the projects with equal values in the fields of ``groupBy``, casefolded.
+#: The totals of the projects that have the same casefolded values in the fields named by ``groupBy``.
 #:
 #: .. versionadded:: 0.1.0
 GroupSchema: Final[type[Schema]] = Schema.from_dict(
@@ -97,7 +98,7 @@ GroupSchema: Final[type[Schema]] = Schema.from_dict(
             validate=_validate_number,
             metadata={
                 "type": "number",
-                "description": "The group's part of the total, with 4 decimals; null if the total is not above 0.",
+                "description": "The group's share of the total, with 4 decimals; null if the total is not positive.",
             },
         ),
     },
