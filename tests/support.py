@@ -13,7 +13,7 @@ from flask_usage_stats.schemas import UsageSchema
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
-#: The rows of the API page's sample.
+#: The rows of the published sample.
 SAMPLE_ROWS = json.loads((TESTS / "data" / "sample_rows.json").read_text())
 #: The secret of every application that signs tokens.
 KEY = "a key of at least thirty-two bytes, for HS256"

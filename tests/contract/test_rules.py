@@ -69,7 +69,7 @@ def rows(projects, get_usage):
 
 class TestSample:
     def test_sample_rows(self, projects, get_usage):
-        """The rows of the API page's sample are returned exactly as it has them."""
+        """The rows of the published sample are returned exactly as it has them."""
         sample = SAMPLE_ROWS
         for row in sorted(sample, key=lambda row: row["_id"]):
             updated = datetime.strptime(row["updatedAt"], "%Y-%m-%dT%H:%M:%S.%f%z")

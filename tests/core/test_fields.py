@@ -8,7 +8,7 @@ NAMES = [field.name for field in FIELDS]
 
 
 def test_fields_are_those_of_the_sample_in_its_order():
-    """`createdAt` is the only field that the API page lists but its sample does not have."""
+    """`createdAt` is the only field that is listed with the published sample but is not in it."""
     assert [name for name in NAMES if name != CREATED_AT] == list(SAMPLE_ROWS[0])
 
 

@@ -85,7 +85,7 @@ def test_values_that_bson_cannot_hold_are_refused(value, message):
     ],
 )
 def test_only_canonical_text_is_converted(text, owner_type, owner):
-    """Text in any other form is no owner id, so that two texts are never the same owner."""
+    """Text in any other format is not an owner id, so that two texts are never the same owner."""
     assert convert_owner(text, owner_type) == owner
 
 

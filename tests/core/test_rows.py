@@ -38,7 +38,7 @@ def test_rows_have_the_fields_of_the_response_in_its_order():
     ],
 )
 def test_only_lossy_conversions_are_recorded(documents, examples):
-    """A value that is only written in another form is not recorded; examples have the returned id."""
+    """A value that is only written in another format is not recorded; examples have the returned id."""
     assert adjusted(documents).examples == examples
 
 

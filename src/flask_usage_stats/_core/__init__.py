@@ -1,1 +1,1 @@
-"""The pure part: values, rows and reports, without Flask, PyMongo or I/O."""
+"""Values, rows and reports: pure computation, without Flask, PyMongo or I/O."""

@@ -5,4 +5,5 @@ from inspect import iscoroutinefunction
 
 def is_coroutine_callable(function: object) -> bool:
     """Return whether calling an object returns a coroutine."""
-    return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 # not whether it is callable, but how
+    method = getattr(function, "__call__", None)  # noqa: B004 # to inspect it, not to find out whether it exists
+    return iscoroutinefunction(function) or iscoroutinefunction(method)

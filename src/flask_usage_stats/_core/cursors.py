@@ -1,7 +1,7 @@
 """Encoding of page positions as cursors.
 
-A cursor grants no access, since every page is read for its own caller, so it is not signed.
-Its checksum only detects cursors that were changed or belong to another query or owner.
+A cursor is not signed because it grants no access: each page is read for the user who requests it.
+Its checksum only detects cursors that were modified, or that belong to another query or owner.
 """
 
 import hashlib
@@ -19,15 +19,15 @@ _CHECKSUM_SIZE: Final = 8  # bytes
 
 
 def encode_cursor(position: CursorPosition, owner: Owner, query: UsageQuery) -> str:
-    """Encode a position in the pages of one owner's query as text that needs no escaping in a URL."""
+    """Encode a position in the results of an owner's query as URL-safe text."""
     content = json.dumps(position.sort_key).encode() + b"\n" + position.id_key
     return urlsafe_b64encode(_compute_checksum(content, owner, query) + content).decode().rstrip("=")
 
 
 def decode_cursor(text: str, owner: Owner, query: UsageQuery) -> CursorPosition:
-    """Decode a cursor of the same owner and query.
+    """Decode a cursor that was encoded for the same owner and query.
 
-    :raises ValueError: the text is not such a cursor.
+    :raises ValueError: the text is not a cursor, or it belongs to another owner or query.
     """
     try:
         content = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))[_CHECKSUM_SIZE:]
@@ -47,7 +47,10 @@ def _is_sort_key(key: object, sort: str) -> bool:
 
 
 def _compute_checksum(content: bytes, owner: Owner, query: UsageQuery) -> bytes:
-    """Hash the owner, filters and sort order, but not the page size, so that only the same query accepts a cursor."""
+    """Hash the cursor's content with the owner, filters and sort order, so that only the same query accepts it.
+
+    The page size, the groups and the format may change between pages, so they are not included.
+    """
     scope = [
         [type(owner).__name__, str(owner)],
         sorted((name, sorted(values)) for name, values in query.filters.items()),

@@ -1,7 +1,7 @@
-"""A faster conversion for documents whose values are returned as they are stored, apart from their counts.
+"""A faster conversion for documents whose values, apart from the count, are returned as stored.
 
-Nearly all documents of most collections are; most are not even copied.
-Without this module :func:`~.rows.convert_each` does the same work, several times slower.
+That is true of nearly all documents in most collections; most of them are not even copied.
+:func:`~.rows.convert_each` returns the same rows for any document, but is several times slower.
 """
 
 from collections import defaultdict
@@ -16,18 +16,18 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from bson import Int64, ObjectId
 
 from .fields import COUNT, FIELDS, ID, Kind
-from .rows import Adjustments, Row, RowBatch, convert_each
+from .rows import Adjustments, Document, Row, RowBatch, convert_each
 from .values import OBJECT_ID_PREFIX, Number, get_id_sort_key, is_safe_integer
 
-#: The types of a document's values, then their names.
+#: The types of a document's values, followed by the field names.
 _Shape: TypeAlias = tuple[Any, ...]
 
 
-def convert_batch(documents: Iterable[Row], adjustments: Adjustments) -> Iterator[RowBatch]:
-    """Convert documents, grouped by shape, so that each shape is examined only once.
+def convert_batch(documents: Iterable[Document], adjustments: Adjustments) -> Iterator[RowBatch]:
+    """Convert documents, grouped by shape, so that each shape is examined only once, and yield one batch per shape.
 
-    Strings with invalid Unicode and aware datetimes pass through as well. Formats refuse to encode them,
-    and :func:`~.report.build_report` then converts the batch by :func:`~.rows.convert_each`.
+    Strings with invalid Unicode and aware datetimes pass through as well. A format that cannot encode them
+    raises ValueError, and :mod:`~.ranking` then converts the batch with :func:`~.rows.convert_each`.
     """
     for shape, group in _group_by_shape(documents).items():
         plan = _build_row_plan(shape)
@@ -35,12 +35,15 @@ def convert_batch(documents: Iterable[Row], adjustments: Adjustments) -> Iterato
         yield convert_each(group, adjustments) if batch is None else batch
 
 
-def _group_by_shape(documents: Iterable[Row]) -> Mapping[_Shape, list[Row]]:
-    groups: defaultdict[_Shape, list[Row]] = defaultdict(list)
+def _group_by_shape(documents: Iterable[Document]) -> Mapping[_Shape, list[Document]]:
+    groups: defaultdict[_Shape, list[Document]] = defaultdict(list)
     last: list[Any] = []
     for document in documents:
-        shape = [*map(type, document.values()), *document]  # types first, as names rarely differ
-        if shape != last or not groups:  # most documents are like the one before, and a list needs no hash
+        shape = [
+            *map(type, document.values()),
+            *document,
+        ]  # types first: names differ less often
+        if shape != last or not groups:  # usually the shape is the same; comparing lists avoids a hash
             last, add = shape, groups[*shape].append
         add(document)
     return groups
@@ -49,14 +52,17 @@ def _group_by_shape(documents: Iterable[Row]) -> Mapping[_Shape, list[Row]]:
 class _RowPlan(NamedTuple):
     """How documents of one shape become rows without looking at most of their values."""
 
+    #: The stored types of the ``_id`` and of the count (``NoneType`` if it is missing).
     id_type: type
     count_type: type
+    #: As in :class:`~.rows.RowBatch`.
     trailing_dates: int
-    #: Whether a document has the names of its row in their order, and no others.
+    #: Whether a document has exactly the field names of its row, in the same order.
     is_row: bool
-    #: Returns the values of a row before its count, and those after it.
-    values_before: Callable[[Row], tuple[Any, ...]]
-    values_after: Callable[[Row], tuple[Any, ...]]
+    #: Return the values of the fields before the count, and of those after it.
+    values_before: Callable[[Document], tuple[Any, ...]]
+    values_after: Callable[[Document], tuple[Any, ...]]
+    #: The field names of a row, in order.
     names: tuple[str, ...]
 
 
@@ -73,7 +79,7 @@ _get_binary: Final = attrgetter("binary")
 
 @lru_cache(maxsize=512)
 def _build_row_plan(shape: _Shape) -> _RowPlan | None:
-    """Return the plan for a shape, or None if values of such types have to be converted one by one."""
+    """Return the plan for a shape, or None if its documents have to be converted value by value."""
     middle = len(shape) // 2
     types = dict(zip(shape[middle:], shape[:middle], strict=True))
     present = [(name, kind) for name, kind in FIELDS if name in types or name == COUNT]
@@ -94,13 +100,13 @@ def _build_row_plan(shape: _Shape) -> _RowPlan | None:
     )
 
 
-def _build_getter(names: tuple[str, ...]) -> Callable[[Row], tuple[Any, ...]]:
+def _build_getter(names: tuple[str, ...]) -> Callable[[Document], tuple[Any, ...]]:
     if len(names) > 1:
         return itemgetter(*names)
-    return lambda row: tuple(row[name] for name in names)
+    return lambda document: tuple(document[name] for name in names)
 
 
-def _pass_through(documents: list[Row], plan: _RowPlan) -> RowBatch | None:
+def _pass_through(documents: list[Document], plan: _RowPlan) -> RowBatch | None:
     """Return the rows of documents of one shape, or None if some of them have to be converted."""
     if issubclass(plan.id_type, int) and not all(map(is_safe_integer, map(_get_id, documents))):
         return None
@@ -122,7 +128,7 @@ def _pass_through(documents: list[Row], plan: _RowPlan) -> RowBatch | None:
     return RowBatch(counts, id_keys, _to_rows(documents, counts, plan), plan.trailing_dates)
 
 
-def _to_rows(documents: list[Row], counts: list[Number], plan: _RowPlan) -> list[Row]:
+def _to_rows(documents: list[Document], counts: list[Number], plan: _RowPlan) -> list[Row]:
     if not plan.is_row:
         before, after, names = plan.values_before, plan.values_after, plan.names
         return [

@@ -1,7 +1,7 @@
 """The field names of the HTTP API, defined once.
 
 The projection, the encoders, the schemas and the documentation are derived from this table.
-The names and their order are those of the API page's sample, plus ``createdAt`` from its list of selected fields.
+The names and their order are those of the published sample, plus ``createdAt`` from its list of selected fields.
 """
 
 from enum import Enum
@@ -50,20 +50,20 @@ GROUP_FIELDS: Final = (PLAN, PROJECT_TYPE, STATUS)
 #: The fields by which rows can be sorted, the default first.
 SORT_FIELDS: Final = (COUNT, NAME, CREATED_AT, UPDATED_AT)
 
-#: Stored with each project and matched against the owner id, never returned.
+#: Stored with each project and compared with the owner id; never returned.
 OWNER: Final = "owner"
 
-#: The body of a response, in this order; the last two only if the request asks for them.
+#: The fields of a response body, in this order; the last two only if the request asks for them.
 SUCCESS: Final = "success"
 TOTAL: Final = "totalRequests"
 PROJECTS: Final = "projectStats"
 GROUPS: Final = "groups"
 NEXT_CURSOR: Final = "nextCursor"
 
-#: The fields of a group, after those that it is grouped by; its total is named as in the body.
+#: The fields of a group, in addition to the fields grouped by and ``TOTAL``.
 GROUP_SIZE: Final = "projects"
 GROUP_SHARE: Final = "share"
 
-#: The body of an error, after ``success``; the last only for invalid parameters.
+#: The fields of an error body after ``success``; the second only for invalid parameters.
 MESSAGE: Final = "message"
 ERRORS: Final = "errors"

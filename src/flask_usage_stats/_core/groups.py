@@ -1,4 +1,4 @@
-"""Totals of rows grouped by their plan, type or status."""
+"""Totals of rows grouped by plan, project type or status."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from .fields import GROUP_SHARE, GROUP_SIZE, TOTAL
 from .rows import RowBatch
 from .values import Number, sum_exactly, to_text
 
-#: One group of the response, the fields that it is grouped by first.
+#: One group of the response; the fields grouped by come first.
 Group: TypeAlias = dict[str, str | Number | None]
 
 _SHARE_DECIMALS: Final = 4
 
 
 class GroupTotals:
-    """Adds up rows with equal values, ignoring case; missing and null are equal.
+    """Adds up rows with equal values, ignoring case; missing and null values are equal.
 
     :param names: the fields to group by, in the order of the response.
     """
@@ -32,13 +32,13 @@ class GroupTotals:
             counts[tuple([row.get(name) for name in names])].append(count)
 
     def summarize(self, total: Number) -> list[Group]:
-        """Return the groups, the highest total first; ties by their values, null last.
+        """Return the groups, highest total first; ties are sorted by their values, with null last.
 
         .. code-block:: python
 
             [{"plan": "pro", "projects": 2, "totalRequests": 38320, "share": 0.2971}]
 
-        :param total: the sum of all rows' counts, of which each group's share is computed.
+        :param total: the sum of all rows' counts, used to compute each group's share.
         """
         merged: defaultdict[tuple[str | None, ...], list[Number]] = defaultdict(list)
         for values, counts in self._counts.items():

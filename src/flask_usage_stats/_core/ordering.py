@@ -16,7 +16,7 @@ SortKey: TypeAlias = Any
 def build_predicate(query: UsageQuery) -> Callable[[Number, Row], bool] | None:
     """Build the row filter, or return None if the query has no filters."""
     minimum, maximum = query.min_requests, query.max_requests
-    # Rows share few distinct values, so each is compared once and the result is cached.
+    # Rows have few distinct values, so each value is compared once and the result is cached.
     criteria: list[tuple[str, frozenset[str], dict[str | None, bool]]] = [
         (name, values, {None: False}) for name, values in query.filters.items()
     ]
@@ -45,8 +45,8 @@ def build_sort_key(name: str) -> Callable[[Row], SortKey]:
 
 
 def sort_indexes(keys: Sequence[SortKey], id_keys: Sequence[bytes], *, descending: bool) -> list[int]:
-    """Return the indexes of rows in order: rows without a key last, ties by ``_id``, ascending in both directions."""
-    # Two stable sorts by plain values are several times faster than one by pairs.
+    """Return the indexes of rows in order: rows without a key last, ties by ascending ``_id``."""
+    # Two stable sorts by single values are several times faster than one by pairs.
     by_id = sorted(range(len(id_keys)), key=id_keys.__getitem__)
     with_key = [index for index in by_id if keys[index] is not None]
     with_key.sort(key=keys.__getitem__, reverse=descending)
@@ -68,5 +68,5 @@ def _get_name_key(row: Row) -> str | None:
     name = row.get(NAME)
     if name is None:
         return None
-    # As it is returned, whether or not the row is converted yet, and as it fits into a cursor.
+    # Computed from the name as returned, even if the row is not converted yet, and short enough for a cursor.
     return truncate_key((to_text(name) or "").casefold())

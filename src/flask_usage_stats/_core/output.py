@@ -1,4 +1,4 @@
-"""What a response contains, and the protocol for the forms in which it is sent."""
+"""The content of a response, and the protocol for the formats in which it is sent."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,28 +11,32 @@ from .values import Number
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One owner's projects, ranked, with their total."""
+    """One owner's ranked projects and their total."""
 
     #: The exact sum of the counts of every row that matches the filters, rounded once.
     total: Number
-    #: The rows of the requested page, encoded by the format.
+    #: The rows of the requested page (without a limit, all matching rows), in order and encoded by the format.
     encoded_rows: list[bytes]
-    #: The totals of every row that matches the filters, if the query groups them.
+    #: The groups of all rows that match the filters, highest total first; ``None`` if the query does not group.
     groups: list[Group] | None
-    #: The last row of the page, if more rows follow.
+    #: The position of the last row of the page; ``None`` if no more rows follow or the page is empty.
     next_position: CursorPosition | None
+    #: The stored values that were adjusted to fit the API.
     adjustments: Adjustments
 
 
 class OutputFormat(Protocol):
-    """A form of the response. Rows are encoded while they are read, and joined once they are sorted."""
+    """A format of the response. Encodes rows one by one, and joins them to a body once they are sorted."""
 
     def encode_rows(self, batch: RowBatch, /) -> list[bytes]:
-        """Encode each row by itself, in the order given.
+        """Encode each row separately, in the order given.
 
-        :raises ValueError: a string has invalid Unicode or a datetime is aware.
-            Batches of :func:`~.rows.convert_each` have neither.
+        :raises ValueError: a string has invalid Unicode, or an aware datetime cannot be encoded as it is.
+            Batches returned by :func:`~.rows.convert_each` contain neither.
         """
 
     def encode_body(self, report: Report, query: UsageQuery, next_cursor: str | None, /) -> bytes:
-        """Encode the complete body around the encoded rows."""
+        """Encode the complete response body, including the encoded rows.
+
+        :param next_cursor: the encoded ``report.next_position``, if there is one.
+        """

@@ -1,4 +1,4 @@
-"""Owner ids: which values can be one, and how text is converted to another type."""
+"""Owner ids: which values are valid, and how text is converted to other types."""
 
 import re
 from typing import Final, TypeAlias
@@ -14,7 +14,7 @@ OwnerType: TypeAlias = type[str] | type[int] | type[ObjectId] | type[UUID]
 
 _MAX_BYTES: Final = 1024  # of UTF-8
 _OBJECT_ID: Final = re.compile(r"[0-9a-fA-F]{24}")
-# One spelling for each integer and, apart from hyphens and case, each UUID: two texts must not be the same owner.
+# Integers have one spelling only: "07" must not match the owner 7.
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _UUID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -24,7 +24,7 @@ def validate_owner(value: object) -> Owner | None:
 
     Subclasses become their plain type, so that no other type can reach a database query.
 
-    :param value: what an authenticate callback returned.
+    :param value: the return value of an authenticate callback.
     :returns: the owner id, or ``None`` if no user is signed in (``None`` or empty text).
     :raises InvalidOwnerError: the value has another type, or is text of more than 1,024 bytes of UTF-8,
         text with a lone surrogate, or an integer beyond 64 bits.
@@ -53,7 +53,10 @@ def validate_owner(value: object) -> Owner | None:
 
 
 def convert_owner(text: str, owner_type: OwnerType) -> Owner | None:
-    """Convert text to an owner id of another type; None if it is not the canonical text of such a value."""
+    """Convert text to an owner id of another type, or return None if it does not represent such an id.
+
+    ObjectIds and UUIDs may be in upper or lower case, and UUIDs without hyphens; integers must be in canonical form.
+    """
     if owner_type is str:
         return text
     if owner_type is ObjectId:
@@ -64,5 +67,5 @@ def convert_owner(text: str, owner_type: OwnerType) -> Owner | None:
 
 
 def is_object_id_text(text: str) -> bool:
-    """Return whether text has the form of an ObjectId: 24 hexadecimal digits."""
+    """Return whether text represents an ObjectId: 24 hexadecimal digits."""
     return _OBJECT_ID.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""The query parameters of ``GET /api/usage``: their rules, their messages and their OpenAPI schemas."""
+"""The query parameters of ``GET /api/usage``: their validation, messages and OpenAPI schemas."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ _CURSOR: Final = "the nextCursor of a page of the same query"
 
 
 class _SingleValue(fields.Field):  # type: ignore[type-arg]  # not generic in marshmallow 3
-    """A parameter that is given once, parsed by a function that raises ValueError for invalid text."""
+    """A parameter that must not be repeated. Its *parse* function raises ValueError for invalid text."""
 
     def __init__(
         self, summary: str, parse: Callable[[str], object], constraint: str, schema: Mapping[str, object]
@@ -42,7 +42,7 @@ class _SingleValue(fields.Field):  # type: ignore[type-arg]  # not generic in ma
 
 
 class _MultiValue(fields.Field):  # type: ignore[type-arg]  # not generic in marshmallow 3
-    """A parameter that can be repeated; its values are compared ignoring case."""
+    """A parameter that can be repeated. Its values are casefolded, because comparisons ignore case."""
 
     def __init__(self, summary: str) -> None:
         items = {"type": "string", "minLength": 1, "maxLength": _MAX_LENGTH}
@@ -77,7 +77,7 @@ def _build_integer(summary: str) -> _SingleValue:
 
 
 def _parse_integer(text: str) -> int:
-    if not _DIGITS.fullmatch(text):  # int() alone accepts signs, spaces, underscores and digits of every script
+    if not _DIGITS.fullmatch(text):  # int() also accepts signs, spaces, underscores and the digits of every script
         raise ValueError(text)
     return int(text)
 
@@ -96,7 +96,8 @@ def _parse_group_by(text: str) -> tuple[str, ...]:
     return names
 
 
-#: The parameters, each a list of the texts given, in the order of the API page.
+#: The parameters, each loaded from a list of strings.
+#: Their order is that of the parameter table of the HTTP API documentation.
 ParametersSchema: Final[type[Schema]] = Schema.from_dict(
     {
         STATUS: _MultiValue("Only projects with one of these values, ignoring case"),
@@ -124,7 +125,7 @@ ParametersSchema: Final[type[Schema]] = Schema.from_dict(
                 "uniqueItems": True,
             },
         ),
-        "format": _build_choice("The form of the response, whatever the Accept header says", *_FORMATS),
+        "format": _build_choice("The format of the response, regardless of the Accept header", *_FORMATS),
     },
     name="Parameters",
 )
@@ -134,10 +135,11 @@ _PARAMETERS: Final = ParametersSchema(unknown=EXCLUDE)
 def parse_parameters(arguments: Mapping[str, Sequence[str]], owner: Owner) -> UsageQuery:
     """Parse the query parameters of one request.
 
-    :param arguments: parameter names to the texts given; unknown names are ignored.
-    :param owner: whose pages a cursor must belong to.
-    :raises InvalidParametersError: for all invalid parameters at once, in the order of the API page;
-        the cursor is checked if the other parameters are valid.
+    :param arguments: maps parameter names to lists of strings; unknown names are ignored.
+    :param owner: the owner id that a cursor must have been encoded for.
+    :returns: the query; :data:`~.query.DEFAULT_QUERY` if there are no arguments.
+    :raises InvalidParametersError: one or more parameters are invalid. All of them are reported, in the order of the
+        parameter table; the content of the cursor is only checked if the other parameters are valid.
     """
     if not arguments:
         return DEFAULT_QUERY

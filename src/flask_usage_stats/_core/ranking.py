@@ -1,4 +1,4 @@
-"""The rows of a response, in order, collected while documents are read."""
+"""Collecting and sorting the rows of a response while documents are read."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,13 +11,13 @@ from .rows import Adjustments, Row, RowBatch, convert_each
 
 
 class Ranking(Protocol):
-    """Collects rows, and returns those of the response, encoded and in order."""
+    """Collects rows and returns those of the response, encoded and in order."""
 
     def add(self, batch: RowBatch, /) -> None:
-        """Add rows."""
+        """Add the rows of a batch."""
 
     def finish(self) -> tuple[list[bytes], CursorPosition | None]:
-        """Return the encoded rows, and the position of the last one if more rows follow."""
+        """Return the encoded rows, and the position of the last one if more rows follow, otherwise None."""
 
 
 def build_ranking(query: UsageQuery, output: OutputFormat, adjustments: Adjustments) -> Ranking:
@@ -26,7 +26,7 @@ def build_ranking(query: UsageQuery, output: OutputFormat, adjustments: Adjustme
 
 
 class _AllRows:
-    """Encodes rows as soon as they are added: as dictionaries they take five times the memory."""
+    """Encodes rows as soon as they are added, since dictionaries take five times as much memory."""
 
     def __init__(self, query: UsageQuery, output: OutputFormat, adjustments: Adjustments) -> None:
         self._query, self._output, self._adjustments = query, output, adjustments
@@ -45,19 +45,19 @@ class _AllRows:
 
 
 class _Page:
-    """Keeps only the best rows after the query's position, and encodes those of the page at the end."""
+    """Keeps only the first rows after the query's position, and encodes those of the page at the end."""
 
     def __init__(self, query: UsageQuery, output: OutputFormat, adjustments: Adjustments) -> None:
         self._query, self._output, self._adjustments = query, output, adjustments
         self._limit = query.limit or 0
-        self._size = self._limit + 1 if self._limit else 0  # one more tells whether another page follows
+        self._size = self._limit + 1 if self._limit else 0  # one more row shows that another page follows
         self._sort_keys: list[SortKey] = []
         self._id_keys: list[bytes] = []
         self._rows: list[Row] = []
         self._trailing_dates: list[int] = []
 
     def add(self, batch: RowBatch) -> None:
-        if not self._size:  # an empty page ends the pagination, since the next one would be the same
+        if not self._size:  # with limit=0 there is no next page, since it would be empty as well
             return
         keys, start, descending = _get_sort_keys(batch, self._query), self._query.position, self._query.descending
         selected: Sequence[int] = range(len(keys))
@@ -68,10 +68,10 @@ class _Page:
         self._rows += [batch.rows[index] for index in selected]
         self._trailing_dates += [batch.trailing_dates] * len(selected)
         if len(self._rows) > 2 * self._size:
-            self._keep_best()
+            self._keep_first()
 
     def finish(self) -> tuple[list[bytes], CursorPosition | None]:
-        self._keep_best()
+        self._keep_first()
         position = None
         if len(self._rows) > self._limit:
             position = CursorPosition(self._sort_keys[self._limit - 1], self._id_keys[self._limit - 1])
@@ -84,7 +84,7 @@ class _Page:
                 encoded[index] = row
         return encoded, position
 
-    def _keep_best(self) -> None:
+    def _keep_first(self) -> None:
         order = sort_indexes(self._sort_keys, self._id_keys, descending=self._query.descending)[: self._size]
         self._sort_keys = [self._sort_keys[index] for index in order]
         self._id_keys = [self._id_keys[index] for index in order]

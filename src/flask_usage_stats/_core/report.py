@@ -1,4 +1,4 @@
-"""From documents to ranked rows and their totals."""
+"""Building a report: documents to ranked rows, totals and groups."""
 
 from collections.abc import Iterable
 
@@ -9,15 +9,16 @@ from .ordering import build_predicate
 from .output import OutputFormat, Report
 from .query import UsageQuery
 from .ranking import build_ranking
-from .rows import Adjustments, Row
+from .rows import Adjustments, Document
 from .turns import take_turn
 from .values import Number, sum_exactly
 
 
-def build_report(documents: Iterable[Row], query: UsageQuery, output: OutputFormat) -> Report:
-    """Read every document once, then filter, total, group and rank the rows.
+def build_report(documents: Iterable[Document], query: UsageQuery, output: OutputFormat) -> Report:
+    """Read all documents once; convert, filter, total, group and rank them.
 
     :param documents: mappings with the field names of the response, in any order; consumed completely.
+    :param output: the format that encodes the rows.
     :returns: the report; without rows and with a total of 0 if no row matches.
     :raises Exception: whatever iterating over the documents raises.
     """
@@ -35,7 +36,7 @@ def build_report(documents: Iterable[Row], query: UsageQuery, output: OutputForm
                 if query.group_by:
                     groups.add(rows)
                 ranking.add(rows)
-        del documents_read, batch, rows  # freed before the next batch is read, so that its memory can be reused
+        del documents_read, batch, rows  # free this batch before reading the next, so that its memory is reused
 
     total = sum_exactly(counts)
     encoded_rows, next_position = ranking.finish()

@@ -10,7 +10,10 @@ from . import values
 from .fields import COUNT, FIELDS, ID, Kind
 from .values import Number
 
-#: One project: field names in the order of the response, to values that every format can encode.
+#: One project as its store returns it: field names of the response (others are ignored) to stored values.
+Document: TypeAlias = Mapping[str, Any]
+
+#: One project as it is returned: field names in the order of the response, to values that every format can encode.
 Row: TypeAlias = Mapping[str, Any]
 
 _MAX_EXAMPLES: Final = 5
@@ -18,32 +21,35 @@ _MAX_EXAMPLES: Final = 5
 
 @dataclass(slots=True)
 class Adjustments:
-    """Stored values that had to be converted to fit the API. Records field names and types, never the values."""
+    """Stored values that were adjusted to fit the API. Records ids, field names and types, but not the values."""
 
-    #: The number of converted values.
+    #: The number of adjusted values.
     count: int = 0
-    #: The first projects concerned: the returned ``_id`` and, for each field, its name and stored type.
+    #: Up to five projects: the returned ``_id`` and, for each adjusted field, its name and stored type.
     examples: list[tuple[object, list[tuple[str, str]]]] = field(default_factory=list)
 
     def add(self, project: object, fields: list[tuple[str, str]]) -> None:
-        """Count the converted values of one project and keep the first few projects as examples."""
+        """Count the adjusted values of one project, and keep the first five projects as examples."""
         self.count += len(fields)
         if len(self.examples) < _MAX_EXAMPLES:
             self.examples.append((project, fields))
 
 
 class RowBatch(NamedTuple):
-    """Rows, and the values by which they are ranked."""
+    """Rows with the values used to total and rank them. The lists have the same length and order."""
 
+    #: The count of each row.
     counts: list[Number]
-    #: The sort keys of each row's ``_id``.
+    #: The sort key of each row's ``_id``; empty if the rows are only encoded.
     id_keys: list[bytes]
+    #: The rows, in any order; aware datetimes and invalid Unicode only if they passed through unconverted.
     rows: Sequence[Row]
-    #: How many naive UTC datetimes each row ends with. They are not formatted yet; other dates are text.
+    #: The number of datetimes (0 to 2) that each row ends with. They are in UTC and not formatted yet;
+    #: other dates are text.
     trailing_dates: int
 
     def filter(self, predicate: Callable[[Number, Row], bool]) -> "RowBatch":
-        """Return the rows for which the predicate holds."""
+        """Return a batch of the rows for which the predicate is true."""
         selected = [index for index, row in enumerate(self.rows) if predicate(self.counts[index], row)]
         return RowBatch(
             [self.counts[index] for index in selected],
@@ -53,7 +59,7 @@ class RowBatch(NamedTuple):
         )
 
 
-def convert_each(documents: Iterable[Row], adjustments: Adjustments) -> RowBatch:
+def convert_each(documents: Iterable[Document], adjustments: Adjustments) -> RowBatch:
     """Convert documents value by value and record what had to be adjusted."""
     counts, id_keys, rows = [], [], []
     for document in documents:
@@ -72,7 +78,7 @@ _CONVERTERS: Final[Mapping[Kind, Callable[[object], str | Number | None]]] = {
 }
 
 
-def _convert_document(document: Row, adjustments: Adjustments) -> Row:
+def _convert_document(document: Document, adjustments: Adjustments) -> Row:
     row: dict[str, Any] = {}
     adjusted = []
     for name, kind in FIELDS:
@@ -89,7 +95,7 @@ def _convert_document(document: Row, adjustments: Adjustments) -> Row:
 
 
 def _is_adjusted(value: object, converted: object, kind: Kind) -> bool:
-    """Return whether a conversion lost something, rather than only writing the same value in the API's form."""
+    """Return whether a stored value did not fit its field, rather than only being written in the format of the API."""
     if value is None:
         return False
     if kind is Kind.COUNT:

@@ -1,8 +1,8 @@
-"""Turns at computing, for threads that work on large reports at the same time.
+"""Turns for threads that compute large reports at the same time.
 
-Only one thread runs Python code at a time anyway. If many compete for the interpreter, one that has got a
-reply of the database waits so long for it that the time limit of its read expires, although the database
-is fast. If the others wait for a lock instead, it continues almost at once.
+Only one thread runs Python code at a time. If many threads compete for the interpreter, one that has received
+a reply from the database may wait so long for its turn that the time limit of its read expires, although the
+database is fast. If the other threads wait for a lock instead, it continues almost immediately.
 """
 
 import os
@@ -17,12 +17,12 @@ _lock = Lock()
 
 
 def take_turn(size: int) -> AbstractContextManager[object]:
-    """Return what to hold while *size* documents are converted: a lock, unless they are few."""
+    """Return a context manager for the conversion of *size* documents: a lock, unless they are few."""
     return _NO_TURN if size < _MIN_SIZE else _lock
 
 
 def _renew_lock() -> None:
-    global _lock  # noqa: PLW0603 # the thread that held it does not exist in a forked process
+    global _lock  # noqa: PLW0603 # the thread that holds it does not exist in a forked process
     _lock = Lock()
 
 
