@@ -1,4 +1,4 @@
-"""The CSV form."""
+"""The CSV format."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The JSON form."""
+"""The JSON format."""
 
 import json
 import math

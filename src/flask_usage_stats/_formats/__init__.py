@@ -1,1 +1,1 @@
-"""The two forms of a response: JSON and CSV."""
+"""The two formats of a response: JSON and CSV."""

@@ -1,6 +1,6 @@
-"""The CSV form, safe to open in a spreadsheet.
+"""The CSV format: RFC 4180, in UTF-8 without a byte order mark.
 
-RFC 4180, in UTF-8 without a byte order mark.
+Text that a spreadsheet would run as a formula is escaped.
 """
 
 import csv
@@ -17,7 +17,7 @@ from .._core.rows import RowBatch
 from .._core.values import format_datetime
 
 _COLUMNS: Final = tuple(name for name, _ in FIELDS)
-# Text that spreadsheets read as a formula: https://owasp.org/www-community/attacks/CSV_Injection
+# Spreadsheets treat text with these prefixes as a formula: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA_PREFIXES: Final = ("=", "+", "-", "@", "\t", "\r")
 _UTC_DATES: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 
@@ -26,8 +26,11 @@ class CSVFormat:
     """Encodes reports as CSV; an :class:`~flask_usage_stats._core.output.OutputFormat`."""
 
     def encode_rows(self, batch: RowBatch) -> list[bytes]:
-        """Encode each row as a line of all fields; missing and null are empty."""
-        # By column, as the cells of a column are of few types.
+        """Encode each row as a line with all fields; missing and null values are empty.
+
+        :raises ValueError: a string has invalid Unicode, or an aware datetime cannot be encoded as it is.
+        """
+        # Converted by column, since the cells of a column have few types.
         columns = []
         for name, kind in FIELDS:
             cells = [row.get(name) for row in batch.rows]
@@ -35,8 +38,8 @@ class CSVFormat:
         return _encode_lines(zip(*columns, strict=True))
 
     def encode_body(self, report: Report, query: UsageQuery, next_cursor: str | None) -> bytes:
-        """Encode a header and the rows; of a query that groups them, the groups instead."""
-        del next_cursor  # the Link header has it
+        """Encode a header line and the rows or, if the query groups them, the groups instead of the rows."""
+        del next_cursor  # it is in the Link header
         if report.groups is None:
             return b"".join([*_encode_lines([_COLUMNS]), *report.encoded_rows])
         columns = (*query.group_by, GROUP_SIZE, TOTAL, GROUP_SHARE)
@@ -48,7 +51,7 @@ CSV: Final = CSVFormat()
 
 
 class _Lines:
-    """A file for the csv module, which writes each line by one call."""
+    """A file object for the csv module, which writes each line with one call."""
 
     def __init__(self) -> None:
         self.written: list[str] = []
@@ -62,13 +65,16 @@ def _encode_lines(rows: Iterable[Sequence[object]]) -> list[bytes]:
 
 
 def _escape_cells(cells: list[Any]) -> list[Any]:
+    """Prefix text that looks like a formula with an apostrophe; other cells are unchanged."""
     return ["'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA_PREFIXES) else cell for cell in cells]
 
 
 def _format_dates(cells: list[Any]) -> list[Any]:
+    """Format datetimes in UTC with milliseconds; other cells are escaped as text."""
     if set(map(type, cells)) != {datetime}:
         return _escape_cells([format_datetime(cell) if isinstance(cell, datetime) else cell for cell in cells])
-    # orjson formats datetimes several times faster than isoformat, but with six fractional digits or none.
+    # orjson formats datetimes several times faster than isoformat, but with six fractional digits, or none for whole
+    # seconds: "2024-03-14T10:15:00Z" has 20 characters, 19 of them before the Z; milliseconds end after 23.
     texts = orjson.dumps(cells, option=_UTC_DATES).decode()[2:-2].split('","')
     if not all(text.endswith("Z") for text in texts):
         raise ValueError("a datetime is not in UTC")

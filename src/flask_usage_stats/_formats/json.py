@@ -1,4 +1,4 @@
-"""The JSON form, encoded without the application's ``app.json``, which would change its bytes."""
+"""The JSON format. It does not use the application's ``app.json``, whose settings would change the output."""
 
 import json
 from collections.abc import Mapping
@@ -24,21 +24,26 @@ class JSONFormat:
     """Encodes reports as JSON; an :class:`~flask_usage_stats._core.output.OutputFormat`."""
 
     def encode_rows(self, batch: RowBatch) -> list[bytes]:
-        """Encode each row as a JSON object."""
+        """Encode each row as a JSON object.
+
+        :raises ValueError: a string has invalid Unicode, or an aware datetime cannot be encoded as it is.
+        """
         try:
             if batch.trailing_dates:
                 return _encode_with_dates(batch)
             return [_copy(orjson.dumps(row, ObjectId.__str__)) for row in batch.rows]
-        except orjson.JSONEncodeError:  # an integer beyond 64 bits, or a value that has to be converted
+        except orjson.JSONEncodeError:  # an integer beyond 64 bits, or rejected by orjson or _truncate_fraction
             return [_encode_slowly(row) for row in batch.rows]
 
     def encode_body(self, report: Report, query: UsageQuery, next_cursor: str | None) -> bytes:
-        """Encode the response: the total, the rows, then what the query asks for in addition."""
+        """Encode the total and the rows, then the groups and the next cursor if the query asks for them."""
         extra: dict[str, Any] = {}
         if report.groups is not None:
             extra[GROUPS] = report.groups
         if query.limit is not None:
             extra[NEXT_CURSOR] = next_cursor
+        # The encoded rows are inserted between the brackets of the empty list: the head ends before "]}",
+        # and the tail continues the object after the opening brace of the extra fields.
         head = encode_json({SUCCESS: True, TOTAL: report.total, PROJECTS: []})[:-2]
         tail = b"]," + encode_json(extra)[1:] if extra else b"]}"
         return b"".join([head, b",".join(report.encoded_rows), tail])
@@ -48,15 +53,18 @@ JSON: Final = JSONFormat()
 
 
 def encode_json(body: Mapping[str, Any]) -> bytes:
-    """Encode text, numbers, booleans, ``None``, lists and mappings as UTF-8 JSON, keys in the order given.
+    """Encode text, numbers, booleans, ``None``, lists and dictionaries as UTF-8 JSON, with keys in the order given.
+
+    Numbers must be finite and values of other types converted before: orjson encodes NaN and infinities as null,
+    and a few other types, such as datetimes, in its own format.
 
     .. code-block:: pycon
 
         >>> encode_json({"totalRequest": 2**64})
         b'{"totalRequest":18446744073709551616}'
 
-    :raises ValueError: a string has invalid Unicode, or a number is not finite.
-    :raises TypeError: a value has another type.
+    :raises ValueError: a string has invalid Unicode.
+    :raises TypeError: a value has a type that orjson does not support.
     """
     try:
         return orjson.dumps(body)
@@ -66,6 +74,8 @@ def encode_json(body: Mapping[str, Any]) -> bytes:
 
 def _encode_with_dates(batch: RowBatch) -> list[bytes]:
     """Encode rows that end with one or two datetimes.
+
+    Raises orjson.JSONEncodeError, which ``encode_rows`` handles, for a datetime that is not in UTC.
 
     orjson formats datetimes several times faster than ``isoformat``, but with six fractional digits
     (none for whole seconds). Dates are the last fields of a row, so their fractions can be cut to
@@ -91,7 +101,7 @@ def _fix_milliseconds(text: bytes, *, two_dates: bool) -> bytes:
 
 
 def _truncate_fraction(text: bytes, tail: bytes) -> bytes:
-    """Leave three fractional digits of the datetime that *text* ends with."""
+    """Truncate the datetime that *text* ends with to three fractional digits; *tail* is what follows it."""
     if not tail.startswith(b'Z"'):
         raise orjson.JSONEncodeError("a datetime is not in UTC")
     return text[:-3] if text[-7] == _POINT else text + b".000"
@@ -102,7 +112,7 @@ def _encode_slowly(row: Row) -> bytes:
 
 
 def _copy(encoded: bytes) -> bytes:
-    """Copy a result that is kept, because orjson keeps its whole write buffer alive with each result."""
+    """Copy an encoded row, because each result of orjson keeps its complete write buffer alive."""
     return bytes(memoryview(encoded))
 
 
