@@ -99,6 +99,11 @@ def test_dates_sort_by_the_instant_that_is_returned(moment, minutes):
     assert values.get_date_sort_key(text + offset) == milliseconds - minutes * 60_000
 
 
+def test_instants_outside_the_years_of_datetime_have_a_sort_key():
+    """A string with an offset may be an instant before the year 1."""
+    assert values.get_date_sort_key("0001-01-01T00:00:00+05:00") == -62135596800000 - 5 * 3_600_000
+
+
 @pytest.mark.parametrize("date_", ["soon", "", "2024-13-01", None, 5, date(2024, 1, 1)])
 def test_other_values_have_no_date_sort_key(date_):
     """Text that is not an ISO 8601 date, and any other type, is sorted last."""

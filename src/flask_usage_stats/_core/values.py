@@ -124,8 +124,9 @@ def get_date_sort_key(date: object) -> int | None:
             return None
     if not isinstance(date, datetime):
         return None
-    offset = date.utcoffset() or timedelta()
-    return (date.replace(tzinfo=None) - _EPOCH - offset) // _MILLISECOND
+    if date.tzinfo is None:  # by far the most
+        return (date - _EPOCH) // _MILLISECOND
+    return (date.replace(tzinfo=None) - _EPOCH - (date.utcoffset() or timedelta())) // _MILLISECOND
 
 
 def to_id(value: object) -> str | int | None:
