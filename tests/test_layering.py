@@ -1,15 +1,17 @@
-"""Imports point down, and each library is used in one package."""
+"""Imports point down, and each library is imported only by the packages that may use it."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 import flask_usage_stats
 
-ROOT = Path(flask_usage_stats.__file__).parent
+PACKAGE = Path(flask_usage_stats.__file__).parent
 
 #: A package, or a module with rules of its own: which others it may import, and which libraries it may use.
 RULES = {
@@ -32,22 +34,22 @@ RULES = {
     "jwt": ({"_core", "errors", "protocols"}, {"flask", "flask_jwt_extended", "jwt"}),
 }
 LIBRARIES = {"flask", "werkzeug", "flask_jwt_extended", "jwt", "pymongo", "bson", "marshmallow", "orjson", "apispec", "click", "rich", "pytest"}  # fmt: skip
-MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
-def room_of(path):
+def package_of(path):
     """Return the package of a module, or the module itself if it is directly in the root."""
     return path.parts[0].removesuffix(".py")
 
 
 def rules_for(path):
-    return RULES.get(path.with_suffix("").as_posix(), RULES[room_of(path)])
+    return RULES.get(path.with_suffix("").as_posix(), RULES[package_of(path)])
 
 
 def imported(path):
     """Yield what a module imports, as absolute dotted names."""
     package = ["flask_usage_stats", *path.parent.parts]
-    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+    for node in ast.walk(ast.parse((PACKAGE / path).read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -58,7 +60,7 @@ def imported(path):
 
 def test_rules_are_complete():
     """The table has every package and public module."""
-    assert {room_of(path) for path in MODULES} == {room for room in RULES if "/" not in room}
+    assert {package_of(path) for path in MODULES} == {package for package in RULES if "/" not in package}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
@@ -66,23 +68,23 @@ def test_imports_point_down(path):
     """A module imports only its own package and those that the table allows."""
     allowed, _ = rules_for(path)
     names = [name.split(".")[1] for name in imported(path) if name.startswith("flask_usage_stats.")]
-    assert set(names) - {room_of(path)} <= allowed
+    assert set(names) - {package_of(path)} <= allowed
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
-def test_libraries_have_their_rooms(path):
+def test_libraries_are_used_where_allowed(path):
     """A module imports only the libraries that the table allows."""
     _, allowed = rules_for(path)
     assert {name.split(".")[0] for name in imported(path)} & LIBRARIES <= allowed
 
 
-@pytest.mark.parametrize("package", [room for room in RULES if (ROOT / room).is_dir()])
+@pytest.mark.parametrize("package", [package for package in RULES if (PACKAGE / package).is_dir()])
 def test_modules_of_a_package_have_no_cycle(package):
     """The modules of one package do not import each other in a cycle."""
     graph = {
         path.stem: {name.split(".")[2] for name in imported(path) if name.startswith(f"flask_usage_stats.{package}.")}
         for path in MODULES
-        if room_of(path) == package
+        if package_of(path) == package
     }
     while graph:
         leaves = {name for name, others in graph.items() if not others & graph.keys()}
@@ -92,11 +94,27 @@ def test_modules_of_a_package_have_no_cycle(package):
 
 def test_rules_have_no_cycles():
     """No packages may import each other in a cycle."""
-    graph = {room: allowed - {room.split("/")[0]} for room, (allowed, _) in RULES.items()}
+    graph = {package: allowed - {package.split("/")[0]} for package, (allowed, _) in RULES.items()}
     while graph:
         leaves = {name for name, others in graph.items() if not others & graph.keys()}
         assert leaves, f"a cycle among {sorted(graph)}"
         graph = {name: others for name, others in graph.items() if name not in leaves}
+
+
+def test_contributing_guide_has_the_rules():
+    """The table in the contributing guide lists the same packages and libraries."""
+    guide = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in guide.splitlines() if line[:3] == "| `"]
+    documented = {
+        name.strip("`"): (set(re.findall(r"`([\w]+)`", imports)), set(libraries.split(";")[0].split(", ")) - {""})
+        for name, _, imports, libraries in (row for row in rows if len(row) == 4)
+    }
+    names = {"flask_jwt_extended": "flask-jwt-extended", "jwt": "PyJWT"}
+    assert documented == {
+        package: (allowed, {names.get(library, library) for library in libraries})
+        for package, (allowed, libraries) in RULES.items()
+        if "/" not in package
+    }
 
 
 def test_optional_libraries_are_not_loaded():

@@ -1,4 +1,4 @@
-"""The eight rules of the wire contract, on a real server, through an application."""
+"""The rules of the HTTP API, tested on a real server through an application."""
 
 import json
 import logging
@@ -109,7 +109,7 @@ class TestSample:
 
 
 class TestOwner:
-    """Rule 1."""
+    """Rule 1: the response contains all projects of the owner and no others."""
 
     OWNERS = ("ada", "Ada", "", "507f1f77bcf86cd799439011", ID, 7, 7.0, "7", None, ["ada"], ["bob", "ada"], {"a": 1})
 
@@ -221,7 +221,7 @@ NO_COUNTS = [
 
 
 class TestCounts:
-    """Rule 2."""
+    """Rule 2: a count is the stored number if it is finite, otherwise 0."""
 
     @pytest.mark.parametrize(("stored", "returned"), COUNTS, ids=repr)
     def test_finite_numbers_are_exact(self, projects, get_usage, stored, returned):
@@ -266,7 +266,7 @@ def nearest(exact):
 
 
 class TestOrderAndTotal:
-    """Rule 3."""
+    """Rule 3: rows are sorted by count, then by ``_id``; the total is their exact sum."""
 
     @few_examples
     @given(counts=st.lists(finite, max_size=8))
@@ -392,7 +392,7 @@ IDS = [
 
 
 class TestFields:
-    """Rules 4 and 5."""
+    """Rules 4 and 5: rows have only the documented fields, in the documented types."""
 
     def test_only_stored_fields_of_the_contract(self, rows):
         """A missing field is absent, null stays null, and other stored fields are not returned."""
@@ -458,7 +458,7 @@ class TestFields:
 
 
 class TestFailure:
-    """Rule 6."""
+    """Rule 6: a failure is the documented 500, never some of the rows."""
 
     def test_unreachable_server(self, get_usage, caplog):
         """An unreachable server gives the documented 500 in time, logged once with its cause."""
@@ -517,7 +517,7 @@ class TestFailure:
 
 
 class TestIdentity:
-    """Rule 7."""
+    """Rule 7: only requests with a valid owner id get projects."""
 
     @pytest.mark.parametrize("owner", [None, ""])
     def test_no_owner(self, projects, get_usage, owner):
@@ -617,7 +617,7 @@ class TestIdentity:
 
 
 class TestCaching:
-    """Rule 8."""
+    """Rule 8: responses are cached privately and revalidated, errors never."""
 
     def test_headers(self, projects, get_usage):
         """A response may be cached privately and is revalidated; an error is never cached."""
