@@ -60,8 +60,7 @@ def jwt_identity() -> Owner | None:
     """
     if "flask-jwt-extended" not in current_app.extensions:
         raise ConfigurationError(
-            "jwt_identity needs flask-jwt-extended set up on the application:"
-            " call JWTManager(app) and set JWT_SECRET_KEY"
+            "jwt_identity requires flask-jwt-extended to be set up: call JWTManager(app) and set JWT_SECRET_KEY"
         )
     header = request.headers.get(current_app.config["JWT_HEADER_NAME"], "").strip().strip(",")
     if not all(map(str.strip, header.split(","))):  # missing, or a blank part: an IndexError in flask-jwt-extended

@@ -1,4 +1,4 @@
-"""The route as an OpenAPI 3.1 document. Needs apispec, the extra ``openapi``.
+"""The route as an OpenAPI 3.1 document. Requires apispec, which the extra ``openapi`` installs.
 
 .. code-block:: python
 
@@ -29,7 +29,7 @@ try:
     from apispec import APISpec
     from apispec.ext.marshmallow import MarshmallowPlugin
 except ImportError as _missing:
-    raise ImportError("flask_usage_stats.openapi needs apispec: pip install apispec", name="apispec") from _missing
+    raise ImportError("flask_usage_stats.openapi requires apispec: pip install apispec", name="apispec") from _missing
 
 from ._core.parameters import ParametersSchema
 from ._core.text import short_repr

@@ -1,4 +1,4 @@
-"""``flask usage``: the report, the checks and what a deployment needs, in a terminal."""
+"""The ``flask usage`` commands: report, check, ensure-indexes and openapi."""
 
 import json
 import sys
@@ -24,21 +24,21 @@ from .._mongodb.store import ProjectStore
 from ..errors import InvalidOwnerError, InvalidParametersError
 from ..protocols import Owner, UsageStore
 
-#: The query parameters as command-line options. Click accepts repeats for all of them; `parse_parameters`
-#: rejects the invalid ones.
+#: The query parameters as options. Every option may be repeated, so that `parse_parameters` reports invalid repeats.
 _PARAMETERS: Final = {
     "status": ("--status", "TEXT", "Only projects with this status, ignoring case. Repeatable."),
     "projectType": ("--project-type", "TEXT", "Only projects of this type, ignoring case. Repeatable."),
     "plan": ("--plan", "TEXT", "Only projects on this plan, ignoring case. Repeatable."),
     "minRequests": ("--min-requests", "NUMBER", "Only projects with at least this many requests."),
-    "maxRequests": ("--max-requests", "NUMBER", "Only projects with at most this many requests; 0: unused ones."),
-    "sort": ("--sort", "FIELD", "totalRequest (default), name, createdAt or updatedAt."),
-    "order": ("--order", "ORDER", "desc or asc; the default is asc for names and desc otherwise."),
+    "maxRequests": ("--max-requests", "NUMBER", "Only projects with at most this many requests; 0 lists unused ones."),
+    "sort": ("--sort", "FIELD", "The sort field: totalRequest (default), name, createdAt or updatedAt."),
+    "order": ("--order", "ORDER", "The sort order: desc or asc; by default asc for name, desc for the others."),
     "limit": ("--limit", "NUMBER", "The maximum number of projects on a page, 0 to 1000."),
-    "cursor": ("--cursor", "TEXT", "The page after the one that printed this cursor."),
-    "groupBy": ("--group-by", "FIELDS", "Totals by plan, projectType, status, or several separated by commas."),
+    "cursor": ("--cursor", "TEXT", "Print the page after the one that printed this cursor. Requires --limit."),
+    "groupBy": ("--group-by", "FIELDS", "Print totals by plan, projectType or status, or several separated by commas."),
 }
 _OWNER_TYPES: Final[Mapping[str, OwnerType]] = {"text": str, "int": int, "objectid": ObjectId, "uuid": UUID}
+# The table is built from rows encoded as JSON.
 _OUTPUTS: Final[Mapping[str, OutputFormat]] = {"table": JSON, "json": JSON, "csv": CSV}
 
 
@@ -54,7 +54,7 @@ def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
         type=click.Choice(list(_OWNER_TYPES), case_sensitive=False),
         default="text",
         show_default=True,
-        help="The type of the id, if authenticate does not return text.",
+        help="The type of the id, if authenticate does not return a str.",
     )
     @_add_parameters
     @click.option(
@@ -63,7 +63,7 @@ def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
         type=click.Choice(list(_OUTPUTS)),
         default="table",
         show_default=True,
-        help="json and csv are the body of the route's response.",
+        help="json and csv print the same body as the route.",
     )
     def report(owner: str, owner_type: str, format_name: str, **parameters: tuple[str, ...]) -> None:
         """Print an owner's projects and their total."""
@@ -80,22 +80,23 @@ def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
     )
     @click.pass_context
     def check(context: click.Context, timeout: float) -> None:
-        """Check the database, its index and its documents.
+        """Check the database, the index and the documents. Nothing is written.
 
-        The documents are read once, and nothing is written.
-        Exits with 0 if everything is ok, 1 if there is a problem, 2 if a result is unknown.
+        The exit code is 0 if every check is ok, 1 if there is a problem, and 2 if there is no problem but a result
+        is unknown.
         """
         projects = _require_project_store(store, "check", Status.UNKNOWN)
         with _report_errors(Status.UNKNOWN):
             results = run_checks(projects, timeout)
         for name, status, detail in results:
             click.echo(f"{status!s:<7}  {name}: {detail}")
+        # A problem takes precedence over an unknown result, although its exit code is lower.
         statuses = {result.status for result in results}
         context.exit(int(Status.PROBLEM if Status.PROBLEM in statuses else max(statuses)))
 
     @group.command()
     def ensure_indexes() -> None:
-        """Create the index that the route needs, and print its name."""
+        """Create the index that the query needs, and print its name."""
         projects = _require_project_store(store, "ensure-indexes")
         with _report_errors():
             name = projects.ensure_indexes()
@@ -107,7 +108,7 @@ def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
         metavar="PATH",
         default=blueprint.url_prefix,
         show_default=True,
-        help="Where the blueprint is mounted.",
+        help="The URL prefix of the blueprint.",
     )
     def openapi(url_prefix: str) -> None:
         """Print the route's OpenAPI document as JSON."""
@@ -115,13 +116,13 @@ def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
             try:
                 from ..openapi import openapi_document  # noqa: PLC0415 # needs an optional dependency
             except ImportError as error:
-                raise CommandError("openapi needs apispec: pip install apispec") from error
+                raise CommandError("openapi requires apispec: pip install apispec") from error
             document = openapi_document(url_prefix=url_prefix)
         click.echo(json.dumps(document, indent=2))
 
 
 class CommandError(click.ClickException):
-    """Ends a command with one line on standard error."""
+    """An error that ends a command with one line on standard error."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
@@ -144,20 +145,22 @@ def _print_report(store: UsageStore, owner: Owner, format_name: str, parameters:
     except InvalidParametersError as error:
         lines = [f"{_PARAMETERS[name][0]}: {message}" for name, texts in error.errors.items() for message in texts]
         raise CommandError("; ".join(lines), exit_code=2) from error
+    if format_name == "table":  # before the read, which would be in vain
+        try:
+            from .table import print_table  # noqa: PLC0415 # an optional dependency
+        except ImportError as error:
+            raise CommandError("the table requires rich: pip install rich, or use --format json or csv") from error
     output = _OUTPUTS[format_name]
     with _report_errors():
         report = build_report(store.iter_projects(owner), query, output)
     log_adjustments(owner, report.adjustments)
     next_cursor = None if report.next_position is None else encode_cursor(report.next_position, owner, query)
     if format_name == "table":
-        try:
-            from .table import print_table  # noqa: PLC0415 # needs an optional dependency
-        except ImportError as error:
-            raise CommandError("the table needs rich: pip install rich, or use --format json or csv") from error
         print_table(report, query, next_cursor)
     else:
-        is_terminal_json = output is JSON and sys.stdout.isatty()
-        click.echo(output.encode_body(report, query, next_cursor), nl=is_terminal_json)
+        # A newline only in a terminal: redirected output is exactly the body of the route. CSV already ends with one.
+        needs_newline = output is JSON and sys.stdout.isatty()
+        click.echo(output.encode_body(report, query, next_cursor), nl=needs_newline)
 
 
 def _parse_owner(text: str, owner_type: OwnerType) -> Owner:
@@ -166,14 +169,16 @@ def _parse_owner(text: str, owner_type: OwnerType) -> Owner:
     except InvalidOwnerError:
         owner = None
     if owner is None:
-        expected = "text of 1 to 1024 bytes of UTF-8" if owner_type is str else f"an id of type {owner_type.__name__}"
+        expected = (
+            "a string of 1 to 1024 bytes of UTF-8" if owner_type is str else f"an id of type {owner_type.__name__}"
+        )
         raise CommandError(f"--owner must be {expected}", exit_code=2)
     return owner
 
 
 def _require_project_store(store: UsageStore, command: str, exit_code: int = 1) -> ProjectStore:
     if not isinstance(store, ProjectStore):
-        raise CommandError(f"{command} needs a ProjectStore; this store is a {type(store).__name__}", exit_code)
+        raise CommandError(f"{command} requires a ProjectStore; this store is a {type(store).__name__}", exit_code)
     return store
 
 
@@ -184,5 +189,5 @@ def _report_errors(exit_code: int = 1) -> Iterator[None]:
         yield
     except CommandError:
         raise
-    except Exception as error:  # the edge: whatever failed, an operator gets its cause
+    except Exception as error:  # the outermost handler: every failure becomes one line with its cause
         raise CommandError(describe_error(error), exit_code) from error

@@ -1,4 +1,4 @@
-"""A report as a table, printed by rich."""
+"""Printing of a report as a table, with rich."""
 
 import json
 import re
@@ -35,9 +35,9 @@ from .._core.values import Number
 _TITLES: Final = {NAME: "Project", PROJECT_TYPE: "Type", STATUS: "Status", PLAN: "Plan"}
 _DATE_AND_TIME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T.*", re.DOTALL)
 _EMPTY: Final = "-"
-_SCIENTIFIC_FROM: Final = 10**15  # more digits would only fill the line
+_SCIENTIFIC_FROM: Final = 10**15  # larger numbers are printed in scientific notation
 _BAR_WIDTH: Final = 20  # characters
-_UNLIMITED_WIDTH: Final = 10_000  # characters; a file or another program gets every cell complete
+_UNLIMITED_WIDTH: Final = 10_000  # characters; output that is not a terminal is never truncated
 
 
 class _Column(NamedTuple):
@@ -96,7 +96,7 @@ def _group_columns(groups: Sequence[Group], query: UsageQuery) -> list[_Column]:
 
 
 def _text(value: object) -> Text:
-    """Render stored text: never as markup, without control characters, and in the terminal's encoding."""
+    """Render stored text literally: no markup, control characters escaped, limited to the terminal's encoding."""
     text = _EMPTY if value in (None, "") else escape(str(value))
     encoding = sys.stdout.encoding or "utf-8"
     return Text(

@@ -15,7 +15,7 @@ from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from ..protocols import Owner
-from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, store_error
+from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, build_store_error
 from .indexes import index_serves
 from .mapping import CollectionMapping, Document
 from .store import ProjectStore, open_store, validate_timeout
@@ -48,7 +48,7 @@ _EMPTY_TYPES: Final = ("missing", "null", "undefined")
 _OWNER_TYPES: Final = ("string", "number", "objectId", "binData")
 # The smallest number that rounds to no finite double, so that the response shows 0.
 _DOUBLE_LIMIT: Final = "1.797693134862315807937289714053034E+308"
-_OWNER_FILTER_DETAIL: Final = "owner_filter decides which projects match, so this cannot be checked"
+_OWNER_FILTER_DETAIL: Final = "owner_filter selects the projects, so this cannot be checked"
 
 
 def run_checks(store: ProjectStore, timeout: float) -> list[CheckResult]:
@@ -95,7 +95,7 @@ def _guarded(name: str, timeout: float, check: Callable[[], tuple[Status, str]])
 def _describe(error: Exception, timeout: float) -> str:
     if isinstance(error, PyMongoError) and error.timeout:
         return f"not finished within {timeout:g} seconds; increase --timeout"
-    return str(store_error("the check failed", error))
+    return str(build_store_error("the check failed", error))
 
 
 def _check_reachable(collection: Collection[Document], timeout: float) -> CheckResult:
@@ -106,7 +106,7 @@ def _check_reachable(collection: Collection[Document], timeout: float) -> CheckR
         with pymongo.timeout(min(timeout, _PING_TIMEOUT)):
             collection.database.command("ping")
     except DRIVER_ERRORS as error:
-        return CheckResult(name, Status.UNKNOWN, str(store_error("the database does not respond", error)))
+        return CheckResult(name, Status.UNKNOWN, str(build_store_error("the database does not respond", error)))
     return CheckResult(name, Status.OK, "the database responds")
 
 
@@ -140,7 +140,7 @@ def _sample_owner(collection: Collection[Document], mapping: CollectionMapping) 
         for part in path.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         for owner in value if isinstance(value, list) else [value]:
-            if _is_owner(owner) and mapping.filter_for(owner) is not None:
+            if _is_owner(owner) and mapping.build_filter(owner) is not None:
                 return owner
     return None
 
@@ -155,7 +155,7 @@ def _explain(
     """Return the stages and the index names of the server's plan for an owner's query."""
     find = {
         "find": collection.name,
-        "filter": mapping.filter_for(owner),
+        "filter": mapping.build_filter(owner),
         "projection": mapping.projection,
         "collation": SIMPLE_COLLATION.document,
         "hint": hint,
@@ -209,7 +209,7 @@ class _Tally:
             self._owner_types[deleted][name] += documents
 
     def check_counts(self) -> CheckResult:
-        """Report counts that are shown as 0 because they are not finite numbers."""
+        """Report counts that are returned as 0 because they are not finite numbers."""
         name, invalid = "counts", self._invalid_counts[False]
         deleted = self._deleted_suffix(self._invalid_counts[True].total())
         if not invalid:
@@ -217,7 +217,7 @@ class _Tally:
             return CheckResult(name, Status.OK, detail + deleted)
         detail = (
             f"{invalid.total():,} of {self._documents[False]:,} projects have a count that is not a finite number"
-            f" and are reported as 0 ({_format_counts(invalid)})"
+            f" and is returned as 0 ({_format_counts(invalid)})"
         )
         return CheckResult(name, Status.PROBLEM, detail + deleted)
 
@@ -256,7 +256,7 @@ def _format_counts(types: Counter[str]) -> str:
 
 
 def _tally_pipeline(mapping: CollectionMapping) -> list[Document]:
-    """Group documents by whether they are deleted, the type of an invalid count, and the types of their owners.
+    """Build the pipeline that counts documents by exclusion, by the type of an invalid count and by owner types.
 
     There are few types, so the server needs little memory even for a large collection.
     """

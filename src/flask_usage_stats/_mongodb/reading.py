@@ -22,7 +22,7 @@ from .._core.fields import ID
 from .._core.values import get_id_sort_key
 from ..errors import StoreError
 from ..protocols import Owner
-from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, TimeLimit, is_collation_refused, store_error
+from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, TimeLimit, build_store_error, is_collation_refused
 from .indexes import find_serving_index
 from .mapping import CollectionMapping, Document
 from .read_options import ReadOptions, ReadOptionsCache
@@ -60,7 +60,7 @@ def read_projects(
     :raises Exception: whatever *owner_filter* raises.
     """
     limit = TimeLimit(timeout)
-    query_filter = mapping.filter_for(owner) if mapping.uses_owner_field else limit.run(mapping.filter_for, owner)
+    query_filter = mapping.build_filter(owner) if mapping.uses_owner_field else limit.run(mapping.build_filter, owner)
     if query_filter is None:
         return
     options = _find_options(collection, mapping, limit, cache)
@@ -80,8 +80,8 @@ def read_projects(
                 batch.clear()
         except InvalidBSON as error:
             if projection is not mapping.projection:  # an `_id` is returned as it is stored
-                raise store_error("the projects could not be read", error) from error
-            projection = _decodable_projection(mapping, collection.codec_options)
+                raise build_store_error("the projects could not be read", error) from error
+            projection = _build_decodable_projection(mapping, collection.codec_options)
         except OperationFailure as error:
             options = _adapt_options(options, error, collection, cache)
         else:
@@ -101,7 +101,7 @@ def _find_options(
         options = ReadOptions(limit.run(find_serving_index, collection, mapping.owner_path))
     except DRIVER_ERRORS as error:
         if not isinstance(error, OperationFailure) or error.timeout or error.code == _AUTHENTICATION_FAILED:
-            raise store_error("the projects could not be read", error) from error
+            raise build_store_error("the projects could not be read", error) from error
         options = ReadOptions(hint=None)  # a view, or the command is not permitted or not supported
     else:
         if options.hint is None:
@@ -139,7 +139,7 @@ def _adapt_options(
             "the view has a collation, so owners cannot be compared exactly: pass the underlying collection,"
             " or recreate the view without a collation"
         ) from error
-    raise store_error("the projects could not be read", error) from error
+    raise build_store_error("the projects could not be read", error) from error
 
 
 class _YieldedIds:
@@ -192,7 +192,7 @@ def _read_replies(cursor: Cursor[Document], limit: TimeLimit) -> Iterator[list[D
                     raise
                 if isinstance(error, ConnectionFailure) and cursor.cursor_id:
                     _kill_cursor(cursor)
-                raise store_error("the projects could not be read", error) from error
+                raise build_store_error("the projects could not be read", error) from error
             if reply:
                 read += len(reply)
                 yield reply
@@ -232,13 +232,13 @@ def _kill_cursor(cursor: Cursor[Document]) -> None:
     Thread(target=run, name="flask-usage-stats-kill-cursor", daemon=True).start()
 
 
-def _decodable_projection(mapping: CollectionMapping, options: CodecOptions[Document]) -> Document:
+def _build_decodable_projection(mapping: CollectionMapping, options: CodecOptions[Document]) -> Document:
     """Build a projection in which the server replaces every value that the driver may be unable to decode."""
     uuid_subtype = UUID_SUBTYPE if options.uuid_representation == UuidRepresentation.STANDARD else OLD_UUID_SUBTYPE
-    return {path: 1 if path == ID else _decodable_value(f"${path}", uuid_subtype) for path in mapping.projection}
+    return {path: 1 if path == ID else _build_decodable_value(f"${path}", uuid_subtype) for path in mapping.projection}
 
 
-def _decodable_value(value: str, uuid_subtype: int) -> Document:
+def _build_decodable_value(value: str, uuid_subtype: int) -> Document:
     """Build the expression for a value: containers and binary data other than UUIDs become empty."""
     value_type = {"$type": value}
     # BSON compares binary values by length, then by subtype, then by content.

@@ -12,7 +12,7 @@ from .._core.owners import OwnerType
 from .._core.text import short_repr
 from ..errors import ConfigurationError
 from ..protocols import Owner
-from .driver import with_tolerant_codec
+from .driver import set_tolerant_codec
 from .indexes import ensure_index
 from .mapping import CollectionMapping, Document, OwnerFilter
 from .read_options import ReadOptionsCache
@@ -63,7 +63,7 @@ class ProjectStore:
     ) -> None:
         self._source = _validate_source(collection)
         # `with_options` takes as long as Flask's routing, so call it once if the collection is known.
-        self._opened = with_tolerant_codec(self._source) if _is_collection(self._source) else None
+        self._opened = set_tolerant_codec(self._source) if _is_collection(self._source) else None
         self._mapping = CollectionMapping(fields, owner_filter, owner_type, excluded_statuses)
         self._timeout = validate_timeout(timeout)
         self._read_options = ReadOptionsCache()
@@ -90,16 +90,18 @@ class ProjectStore:
         return BatchedDocuments(batches)
 
     def ensure_indexes(self) -> str:
-        """Create the index that the query needs, unless a full index that begins with the owner's path exists.
+        """Create the index that the query needs, unless one that serves exists.
 
+        An index serves if it is on the owner's path alone, in either direction or hashed, or on the owner's path and
+        ``_id``, and is neither partial, sparse nor hidden and has no collation.
         The index does not include the counter; otherwise every increment would have to update the index.
         The store's *timeout* does not apply, because large collections take longer to index.
 
         :returns: the name of the existing or new index.
         :raises ConfigurationError: *owner_filter* is set, so the paths to index are not known; or *collection* did not
             return a collection.
-        :raises StoreError: the database did not respond or rejected the command; the driver's error is the
-            ``__cause__``.
+        :raises StoreError: an index that would serve is hidden, another index is in the way, or the database did not
+            respond or rejected the command; the driver's error, if there is one, is the ``__cause__``.
         :raises Exception: whatever *collection* raises.
         """
         collection = self._open()
@@ -114,7 +116,7 @@ class ProjectStore:
     def _open(self) -> Collection[Document]:
         if self._opened is not None:
             return self._opened
-        return with_tolerant_codec(_validate_collection(self._source()))
+        return set_tolerant_codec(_validate_collection(self._source()))
 
 
 def open_store(store: ProjectStore) -> tuple[Collection[Document], CollectionMapping]:
