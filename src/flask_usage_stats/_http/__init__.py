@@ -1,1 +1,1 @@
-"""The edge: views that turn a request into a response, with Flask."""
+"""The Flask blueprint: its view, and the conversion of requests and reports."""

@@ -1,4 +1,4 @@
-"""The ``GET /api/usage`` view."""
+"""The blueprint and its view, ``GET /api/usage``."""
 
 import inspect
 
@@ -12,7 +12,7 @@ from .._log import log_adjustments, log_failure
 from ..errors import ConfigurationError
 from ..protocols import Authenticate, Owner, UsageStore
 from .requests import RequestRefusedError, identify_owner, negotiate_format, read_query
-from .responses import error_response, usage_response
+from .responses import build_error_response, build_usage_response
 
 
 def create_usage_blueprint(
@@ -22,11 +22,14 @@ def create_usage_blueprint(
     name: str = "usage_stats",
     url_prefix: str = "/api",
 ) -> Blueprint:
-    """Build a plain blueprint that serves ``GET /api/usage`` from a store.
+    """Build a blueprint that serves ``GET /api/usage`` from a store.
 
-    All state is in the blueprint: it can be registered twice, in several applications and under a parent.
-    Registering it adds one route and the ``flask usage`` command group, and changes nothing else.
-    ``register_blueprint(..., cli_group="name")`` changes the name of the command group.
+    Registering the blueprint adds one route and the ``flask usage`` command group, and changes nothing else in the
+    application. ``register_blueprint(..., cli_group="name")`` changes the name of the command group.
+    The blueprint stores nothing in the application, so it can be registered several times, in several applications
+    and under a parent blueprint.
+
+    The body of a response is JSON (or CSV, if the request selects it):
 
     .. code-block:: json
 
@@ -35,14 +38,20 @@ def create_usage_blueprint(
            "status": "live", "plan": "business", "totalRequest": 89456,
            "createdAt": "2024-01-01T00:00:00.000Z", "updatedAt": "2024-03-14T10:15:00.000Z"}]}
 
+    An error has the body ``{"success": false, "message": "..."}``. The status is 400 if a query parameter is invalid
+    (the body then also has ``errors``), 401 if the request is not authenticated, and 500, with the cause in the log,
+    if anything fails. If *authenticate* raises an ``HTTPException`` with a status from 400 to 599, the response has
+    that status and the exception's description as the message.
+
     :param store: the source of the projects, such as a :class:`~flask_usage_stats.ProjectStore`.
-    :param authenticate: called without arguments during the request; must return the owner id, or
-        ``None`` if the request is not authenticated, such as :func:`flask_usage_stats.jwt.jwt_identity`.
-    :param name: the blueprint's name, part of the endpoint ``usage_stats.usage``.
-    :param url_prefix: the path before ``/usage``; ``""`` under a parent that already has one.
-    :returns: the blueprint, to be registered once or more.
-    :raises ConfigurationError: *store* has no method ``iter_projects``; *authenticate* cannot be called without
-        arguments or is a coroutine function; *url_prefix* does not begin with a slash.
+    :param authenticate: a function such as :func:`flask_usage_stats.jwt.jwt_identity`. It is called without arguments
+        during the request and must return the owner id, or ``None`` if the request is not authenticated.
+    :param name: the blueprint's name, which is also the first part of the endpoint ``usage_stats.usage``.
+    :param url_prefix: the path before ``/usage``. Pass ``""`` if a parent blueprint already has the complete prefix.
+    :returns: the blueprint, to be passed to ``register_blueprint``.
+    :raises ConfigurationError: *store* is a class or has no method ``iter_projects``; *authenticate* is not callable,
+        requires arguments or is a coroutine function; or *url_prefix* is neither ``""`` nor a string that begins with
+        a slash.
     :raises ValueError: *name* is empty or contains a dot (checked by Flask).
 
     .. versionadded:: 0.1.0
@@ -54,30 +63,30 @@ def create_usage_blueprint(
     @blueprint.get("/usage")
     def usage() -> Response:
         """Return the signed-in user's projects, ranked by requests, and their total."""
-        owner: Owner | None = None
+        owner: Owner | None = None  # for the log, if identify_owner fails
         try:
             owner = identify_owner(authenticate)
             query = read_query(owner)
             output = negotiate_format(query)
             report = build_report(store.iter_projects(owner), query, output)
             log_adjustments(owner, report.adjustments)
-            return usage_response(report, query, output, owner)
+            return build_usage_response(report, query, output, owner)
         except RequestRefusedError as refusal:
-            return error_response(refusal.status, refusal.message, errors=refusal.errors, headers=refusal.headers)
-        except Exception as error:  # noqa: BLE001 # the edge: whatever failed, the client gets the API's error body
+            return build_error_response(refusal.status, refusal.message, errors=refusal.errors, headers=refusal.headers)
+        except Exception as error:  # noqa: BLE001 # whatever failed, the client gets the API's error body
             log_failure(owner, error)
-            return error_response(500, "Failed to fetch usage stats")
+            return build_error_response(500, "Failed to fetch usage stats")
 
     return blueprint
 
 
 def _validate_arguments(store: UsageStore, authenticate: Authenticate, url_prefix: str) -> None:
     method = getattr(store, "iter_projects", None)
-    # A PyMongo collection has an attribute of every name, each of which is another collection.
+    # A PyMongo collection has every attribute: `collection.iter_projects` is the sub-collection of that name.
     if isinstance(store, type) or not callable(method) or hasattr(method.__class__, "with_options"):
         raise ConfigurationError(
             "store must be a ProjectStore, such as ProjectStore(db.projects), or have a method iter_projects(owner);"
-            f" got {type(store).__name__}"
+            f" got {short_repr(store)}"
         )
     if not callable(authenticate):
         raise ConfigurationError(
@@ -90,10 +99,10 @@ def _validate_arguments(store: UsageStore, authenticate: Authenticate, url_prefi
         inspect.signature(authenticate).bind()
     except TypeError as error:
         raise ConfigurationError(
-            f"authenticate is called without arguments, which {short_repr(authenticate)} does not support ({error}):"
-            " read what it needs from flask.request"
+            f"authenticate is called without arguments, but {short_repr(authenticate)} requires some ({error}):"
+            " read what it requires from flask.request"
         ) from error
-    except ValueError:  # some built-in callables have no signature to check
+    except ValueError:  # some built-in callables have no signature that could be checked
         pass
     if not isinstance(url_prefix, str) or url_prefix[:1] not in ("", "/"):
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""What a request says: who is asking, for what and in which format. Refusals are raised as exceptions."""
+"""Read the owner, the query and the output format from the current request."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,19 +20,19 @@ from ..errors import InvalidParametersError
 from ..protocols import Authenticate, Owner
 
 _CHALLENGE: Final = 'Bearer realm="usage"'
-# RFC 6750, section 3.1: only a request with a credential is told what is wrong with it.
+# RFC 6750, section 3.1: the challenge has an error code only if the request contains a token.
 _INVALID_TOKEN: Final = f'{_CHALLENGE}, error="invalid_token", error_description="Invalid or expired token"'
 _BEARER: Final = re.compile(r"(?:^|,)\s*bearer\s+[^\s,]", re.IGNORECASE)
 _FORMATS: Final[Mapping[str, OutputFormat]] = {"json": JSON, "csv": CSV}
 
 
 class RequestRefusedError(Exception):
-    """The request gets an error response that is not a failure of this application.
+    """The request is rejected with an error response, and nothing is logged.
 
-    :param status: the HTTP status, 4xx or 5xx.
-    :param message: the message of the body.
-    :param errors: the messages for each invalid parameter.
-    :param headers: further headers of the response.
+    :param status: the HTTP status, 400 to 599; *authenticate* can also reject requests with a 5xx status.
+    :param message: the ``message`` of the body.
+    :param errors: the ``errors`` of the body: the messages by parameter.
+    :param headers: additional headers of the response.
     """
 
     def __init__(
@@ -51,15 +51,17 @@ class RequestRefusedError(Exception):
 
 
 def identify_owner(authenticate: Authenticate) -> Owner:
-    """Return the validated owner id.
+    """Call *authenticate* and return the validated owner id.
 
-    :raises RequestRefusedError: no user is signed in, or *authenticate* raised an ``HTTPException`` of 4xx or 5xx.
+    :raises RequestRefusedError: the request is not authenticated (status 401), or *authenticate* raised an
+        ``HTTPException`` with a status from 400 to 599.
     :raises InvalidOwnerError: *authenticate* returned a value that cannot be an owner id.
+    :raises Exception: any other error that *authenticate* raises, including an ``HTTPException`` with another status.
     """
     try:
         owner = validate_owner(authenticate())
     except HTTPException as error:
-        raise _refusal_from(error) from error
+        raise _convert_http_exception(error) from error
     if owner is not None:
         return owner
     if _BEARER.search(request.headers.get("Authorization", "")):
@@ -70,22 +72,23 @@ def identify_owner(authenticate: Authenticate) -> Owner:
 def read_query(owner: Owner) -> UsageQuery:
     """Parse the request's query parameters.
 
-    :raises RequestRefusedError: a parameter is invalid.
+    :param owner: the owner id; a cursor is only valid for the owner it was created for.
+    :raises RequestRefusedError: a parameter is invalid (status 400).
     """
     try:
-        return parse_parameters(query_arguments(), owner)
+        return parse_parameters(parse_query_string(), owner)
     except InvalidParametersError as error:
         raise RequestRefusedError(400, str(error), errors=error.errors) from error
 
 
-def query_arguments() -> dict[str, list[str]]:
-    """Parse the query string, replacing invalid UTF-8, which ``request.args`` fails on."""
+def parse_query_string() -> dict[str, list[str]]:
+    """Return the values of each query parameter. Invalid UTF-8, for which ``request.args`` fails, is replaced."""
     text = request.query_string
     return parse_qs(text.decode("utf-8", "replace"), keep_blank_values=True) if text else {}
 
 
 def negotiate_format(query: UsageQuery) -> OutputFormat:
-    """Return the format named by the query, or CSV if the ``Accept`` header ranks it strictly above JSON."""
+    """Return the format that the query names; otherwise CSV if ``Accept`` prefers it to JSON, and JSON if not."""
     if query.format is not None:
         return _FORMATS[query.format]
     if "Accept" not in request.headers:
@@ -94,13 +97,16 @@ def negotiate_format(query: UsageQuery) -> OutputFormat:
     return CSV if accepted.quality("text/csv") > accepted.quality("application/json") else JSON
 
 
-def _refusal_from(error: HTTPException) -> RequestRefusedError:
-    """Convert an ``HTTPException`` raised by ``authenticate``. Re-raise it if its status is not 4xx or 5xx."""
+def _convert_http_exception(error: HTTPException) -> RequestRefusedError:
+    """Convert an ``HTTPException`` that *authenticate* raised; ``WWW-Authenticate`` and ``Retry-After`` are preserved.
+
+    :raises HTTPException: *error* itself, if its status is not from 400 to 599.
+    """
     if error.response is None:
         status, headers = error.code or 0, Headers(error.get_headers())
     else:
         status, headers = error.response.status_code, error.response.headers
-    if not 400 <= status <= 599:  # noqa: PLR2004 # HTTP's own numbers, here and below
+    if not 400 <= status <= 599:  # noqa: PLR2004 # HTTP status codes, here and below
         raise error
     preserved = [(name, value) for name in ("WWW-Authenticate", "Retry-After") for value in headers.getlist(name)]
     if status == 401 and "WWW-Authenticate" not in headers:  # noqa: PLR2004
