@@ -18,11 +18,11 @@ def mapping(fields=None, owner_filter=None, owner_type=None, excluded_statuses=(
     [
         ({"fields": [("owner", "x")]}, "fields must map"),
         ({"fields": {"nmae": "x"}}, "unknown name 'nmae': the names are _id, name,"),
-        ({"fields": {"name": "$name"}}, "no part that is empty or begins with $"),
-        ({"fields": {"name": "a.$b"}}, "no part that is empty or begins with $"),
-        ({"fields": {"name": ""}}, "no part that is empty or begins with $"),
-        ({"fields": {"name": "a..b"}}, "no part that is empty or begins with $"),
-        ({"fields": {"name": "a\0b"}}, "no part that is empty or begins with $"),
+        ({"fields": {"name": "$name"}}, "no part may be empty or begin with"),
+        ({"fields": {"name": "a.$b"}}, "no part may be empty or begin with"),
+        ({"fields": {"name": ""}}, "no part may be empty or begin with"),
+        ({"fields": {"name": "a..b"}}, "no part may be empty or begin with"),
+        ({"fields": {"name": "a\0b"}}, "no part may be empty or begin with"),
         ({"fields": {"name": 5}}, "must be a path"),
         ({"fields": {"name": "plan"}}, "fields overlap: 'name' is stored at 'plan' and 'plan' at 'plan'"),
         ({"fields": {"name": "a", "plan": "a.b"}}, "fields overlap"),
@@ -61,12 +61,12 @@ def test_the_projection_has_the_stored_paths_and_the_complete_id():
 
 def test_the_filter_has_no_status_condition_without_excluded_statuses():
     """Without excluded statuses the filter is the match on the owner alone."""
-    assert mapping(excluded_statuses=()).filter_for("ada") == {"owner": {"$eq": "ada"}}
+    assert mapping(excluded_statuses=()).build_filter("ada") == {"owner": {"$eq": "ada"}}
 
 
 def test_an_owner_that_cannot_be_converted_has_no_filter():
     """An owner that cannot be converted needs no query."""
-    assert mapping(owner_type=int).filter_for("x") is None
+    assert mapping(owner_type=int).build_filter("x") is None
 
 
 def test_documents_are_not_copied_without_mapped_fields():

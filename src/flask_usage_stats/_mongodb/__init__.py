@@ -1,1 +1,1 @@
-"""The MongoDB store and its checks, built on PyMongo."""
+"""The MongoDB store and the checks of its collection, with PyMongo."""

@@ -1,4 +1,4 @@
-"""How PyMongo is used: codec options, collation, errors and the time limit."""
+"""Codec options, collation, errors and the time limit of operations with PyMongo."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -20,29 +20,31 @@ from .mapping import Document
 _T = TypeVar("_T")
 
 SIMPLE_COLLATION: Final = Collation("simple")
-# The decoder raises errors that are not subclasses of PyMongoError.
+# Not all errors of the BSON decoder are subclasses of PyMongoError.
 DRIVER_ERRORS: Final = (PyMongoError, BSONError, ValueError, OverflowError)
 
-# Of MongoDB-compatible servers without collations: CommandNotSupported and, from Amazon DocumentDB, 303.
+# Error codes of MongoDB-compatible servers that do not support collations: CommandNotSupported, and 303 of
+# Amazon DocumentDB.
 _COLLATION_REFUSED: Final = (115, 303)
 
 
 class TimeLimit:
-    """Seconds that the database may take, added over all calls. The time between the calls does not count.
+    """Limits the total time of several calls that use the database. The time between the calls does not count.
 
-    :param seconds: greater than 0.
+    :param seconds: the total time, in seconds, greater than 0.
     """
 
     def __init__(self, seconds: float) -> None:
         self._remaining = seconds
 
     def run(self, function: Callable[..., _T], *arguments: object) -> _T:
-        """Call a function that uses the database.
+        """Call a function that uses the database, with the remaining time as PyMongo's timeout.
 
-        :raises StoreError: no time is left.
-        :raises Exception: whatever the function raises.
+        :returns: what the function returns.
+        :raises StoreError: no time remains; the function is not called.
+        :raises Exception: whatever the function raises, including PyMongo's errors after a timeout.
         """
-        if self._remaining <= 0:  # PyMongo takes a timeout of 0 for no timeout
+        if self._remaining <= 0:  # PyMongo interprets a timeout of 0 as no timeout
             raise StoreError("the projects could not be read completely within the timeout")
         started = monotonic()
         try:
@@ -53,12 +55,16 @@ class TimeLimit:
 
 
 def is_collation_refused(error: Exception) -> bool:
-    """Return whether the server does not support collations at all."""
+    """Return whether an operation failed because the server does not support collations."""
     return isinstance(error, OperationFailure) and error.code in _COLLATION_REFUSED
 
 
-def store_error(what: str, error: Exception) -> StoreError:
-    """Build the error for a failed operation, with the driver's message only if it cannot contain stored values."""
+def build_store_error(what: str, error: Exception) -> StoreError:
+    """Build the error for a failed operation. It has the driver's message only if that cannot contain stored values.
+
+    :param what: what failed, as the beginning of the message.
+    :param error: the error of the driver; the caller sets it as the ``__cause__``.
+    """
     detail = ""
     if isinstance(error, OperationFailure):
         detail = f" {error.code} {(error.details or {}).get('codeName', '')}".rstrip()
@@ -67,8 +73,8 @@ def store_error(what: str, error: Exception) -> StoreError:
     return StoreError(f"{what}: {type(error).__name__}{detail}")
 
 
-def with_tolerant_codec(collection: Collection[Any]) -> Collection[Document]:
-    """Return the collection with options that decode invalid text and any date, regardless of its own options."""
+def set_tolerant_codec(collection: Collection[Any]) -> Collection[Document]:
+    """Return the collection with codec options that decode invalid UTF-8 and every date, and its UUID option."""
     try:
         return collection.with_options(codec_options=_codec_options(collection.codec_options.uuid_representation))
     except NotImplementedError:  # mongomock, which does not support these options
@@ -79,7 +85,8 @@ def with_tolerant_codec(collection: Collection[Any]) -> Collection[Document]:
 def _codec_options(uuid_representation: int) -> CodecOptions[Document]:
     return CodecOptions(
         uuid_representation=uuid_representation or UuidRepresentation.STANDARD,
-        # Invalid bytes become lone surrogates, so that the values can be recognized and logged later.
+        # Invalid bytes become lone surrogates, so that such strings are recognized, replaced and logged later.
         unicode_decode_error_handler="surrogateescape",
+        # Dates outside the years 1 to 9999 become DatetimeMS.
         datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     )

@@ -1,4 +1,4 @@
-"""The index on the owner's path, and whether a collection has it."""
+"""Find or create an index through which an owner's projects are read."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -8,38 +8,41 @@ from pymongo.errors import OperationFailure
 
 from .._core.fields import ID
 from ..errors import StoreError
-from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, is_collation_refused, store_error
+from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, build_store_error, is_collation_refused
 
-# The server's codes if an index on the same path has another name or other options.
+# Error codes of the server: an index with the same keys or name, but with another name or other options, exists.
 _CONFLICT_CODES: Final = (85, 86)
 
 
 def index_serves(index: Mapping[str, Any], path: str) -> bool:
-    """Return whether reading an owner's projects through an index returns each of them exactly once.
+    """Return whether a read of an owner's projects through an index returns each project exactly once.
 
-    A document moves within an index if an indexed value is updated. A read that is under way then misses
-    it or returns it twice. So no path but the owner's may be indexed, except ``_id``, which never changes.
+    When an indexed value is updated, the document moves within the index, and a concurrent read can miss it or
+    return it twice. Therefore the index must contain only the owner's path, optionally followed by ``_id``, which
+    never changes. It must also contain every document and be usable for the query, so partial, sparse and hidden
+    indexes and those with a collation do not serve.
 
-    :param index: an index as the server lists it.
+    :param index: an index as ``list_indexes`` returns it.
     :param path: the path of the owner.
     """
-    is_partial = any(index.get(option) for option in ("partialFilterExpression", "sparse", "hidden", "collation"))
-    return not is_partial and _is_owner_key(index, path)
+    is_restricted = any(index.get(option) for option in ("partialFilterExpression", "sparse", "hidden", "collation"))
+    return not is_restricted and _is_owner_key(index, path)
 
 
 def find_serving_index(collection: Collection[Any], path: str) -> str | None:
-    """Return the name of an index that serves, or None if there is none.
+    """Return the name of the first index that serves (see :func:`index_serves`), or ``None`` if none does.
 
-    :raises PyMongoError: the indexes cannot be listed.
+    :raises PyMongoError: the indexes cannot be listed; the decoder's errors in ``DRIVER_ERRORS`` are also possible.
     """
     return next((str(index["name"]) for index in collection.list_indexes() if index_serves(index, path)), None)
 
 
 def ensure_index(collection: Collection[Any], path: str) -> str:
-    """Create an index on *path*, unless one that serves exists.
+    """Create an index on *path*, unless an index that serves exists (see :func:`index_serves`).
 
     :returns: the name of the existing or new index.
-    :raises StoreError: the database did not respond or rejected the command, or an index is in the way.
+    :raises StoreError: an index that would serve is hidden; an existing index prevents the creation; or the database
+        did not respond or rejected a command.
     """
     try:
         indexes = list(collection.list_indexes())
@@ -56,12 +59,13 @@ def ensure_index(collection: Collection[Any], path: str) -> str:
                 f"an index on {path!r} already exists but cannot be used (it is partial, sparse or has a collation):"
                 " drop it, or create a full index yourself"
             ) from error
-        raise store_error("the index could not be created", error) from error
+        raise build_store_error("the index could not be created", error) from error
     except DRIVER_ERRORS as error:
-        raise store_error("the index could not be created", error) from error
+        raise build_store_error("the index could not be created", error) from error
 
 
 def _is_owner_key(index: Mapping[str, Any], path: str) -> bool:
+    """Return whether the keys of an index are the owner's path alone, or the path followed by ``_id``."""
     key = index.get("key")
     first, *others = key.items() if isinstance(key, Mapping) and key else [("", None)]
     if first[0] != path:

@@ -1,4 +1,4 @@
-"""How a collection stores projects: paths, filters and the projection."""
+"""The mapping of fields to stored paths, and the filter and projection for it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
@@ -25,7 +25,7 @@ class CollectionMapping:
 
     The arguments are those of :class:`~flask_usage_stats.ProjectStore`.
 
-    :raises ConfigurationError: an argument is invalid; the message says what to pass.
+    :raises ConfigurationError: an argument is invalid; the message says what to pass instead.
     """
 
     def __init__(
@@ -51,41 +51,42 @@ class CollectionMapping:
 
     @property
     def uses_owner_field(self) -> bool:
-        """Whether projects are matched by the owner's path, not by an *owner_filter*."""
+        """Whether projects are matched by the owner's path instead of an *owner_filter*."""
         return self._owner_filter is None
 
-    def filter_for(self, owner: Owner) -> Document | None:
-        """Build the filter for the projects of *owner*.
+    def build_filter(self, owner: Owner) -> Document | None:
+        """Build the filter for the projects of an owner, without those with an excluded status.
 
-        :returns: the filter, or ``None`` if no project can match because *owner* cannot be converted to the owner type.
+        :returns: the filter, or ``None`` if no project can match because *owner* is a string that cannot be converted
+            to *owner_type*.
         :raises ConfigurationError: *owner_filter* did not return a non-empty ``dict``.
         :raises Exception: whatever *owner_filter* raises.
         """
-        owner_filter = self._match_owner(owner)
-        if owner_filter is None or self._status_filter is None:
-            return owner_filter
-        return {"$and": [owner_filter, self._status_filter]}
+        match = self._build_owner_filter(owner)
+        if match is None or self._status_filter is None:
+            return match
+        return {"$and": [match, self._status_filter]}
 
     def rename_fields(self, documents: list[Document]) -> list[Document]:
-        """Replace the stored paths of documents with the names of the response fields."""
+        """Return documents whose keys are the names of the response fields instead of the stored paths."""
         if self._split_paths is None:
             return documents
         return [dict(_rename(document, self._split_paths)) for document in documents]
 
-    def _match_owner(self, owner: Owner) -> Document | None:
+    def _build_owner_filter(self, owner: Owner) -> Document | None:
         if isinstance(owner, str) and self._owner_type is not None:
             converted = convert_owner(owner, self._owner_type)
             if converted is None:
                 return None
             owner = converted
         if self._owner_filter is not None:
-            owner_filter = self._owner_filter(owner)
-            if not isinstance(owner_filter, dict) or not owner_filter:
-                got = "an empty dict" if owner_filter == {} else type(owner_filter).__name__
+            match = self._owner_filter(owner)
+            if not isinstance(match, dict) or not match:
+                got = "an empty dict" if match == {} else type(match).__name__
                 raise ConfigurationError(
                     f"owner_filter must return a non-empty dict, got {got}: an empty filter would match every project"
                 )
-            return owner_filter
+            return match
         if isinstance(owner, str) and self._owner_type is None and is_object_id_text(owner):
             return {self.owner_path: {"$in": [ObjectId(owner), owner]}}
         return {self.owner_path: {"$eq": owner}}
@@ -110,7 +111,7 @@ def _validate_path(name: object, path: object) -> None:
         raise ConfigurationError(f"fields has the unknown name {short_repr(name)}: the names are {', '.join(_NAMES)}")
     if not isinstance(path, str) or "\0" in path or any(part[:1] in ("", "$") for part in path.split(".")):
         raise ConfigurationError(
-            f"fields[{name!r}] must be a path such as 'stats.hits', with no part that is empty or begins with $;"
+            f"fields[{name!r}] must be a path such as 'stats.hits': no part may be empty or begin with '$';"
             f" got {short_repr(path)}"
         )
 
@@ -132,11 +133,11 @@ def _validate_owner_arguments(
     if owner_filter is not None:
         if not callable(owner_filter):
             raise ConfigurationError(
-                f"owner_filter must be a function that takes an owner and returns a filter,"
+                "owner_filter must be a function that takes an owner id and returns a filter,"
                 f" got {short_repr(owner_filter)}"
             )
         if is_coroutine_callable(owner_filter):
-            raise ConfigurationError("owner_filter must not be async: it must return the filter itself")
+            raise ConfigurationError("owner_filter must not be async: it must return the filter, not a coroutine")
         if fields is not None and OWNER in fields:
             raise ConfigurationError('owner_filter replaces the match on the owner\'s path: remove "owner" from fields')
     if owner_type not in (None, str, int, ObjectId, UUID):
@@ -144,7 +145,7 @@ def _validate_owner_arguments(
 
 
 def _build_projection(paths: Iterable[str]) -> dict[str, int]:
-    """Build the projection: the returned fields plus the complete ``_id``, which identifies documents."""
+    """Build the projection: the paths of the response fields, and the complete ``_id``, which identifies documents."""
     return dict.fromkeys((path for path in paths if path.split(".")[0] != ID), 1) | {ID: 1}
 
 
@@ -161,7 +162,8 @@ def _validate_statuses(excluded: Iterable[str]) -> list[str]:
 def _build_status_filter(path: str, excluded: list[str]) -> Document | None:
     if not excluded:
         return None
-    # An array that contains an excluded status is not equal to it, but `$in` alone would match it.
+    # The server matches `$in` against the elements of arrays as well, but only the status itself must be equal: an
+    # array at the path, or on the way to it, does not exclude a project.
     parts = path.split(".")
     no_arrays = {".".join(parts[:end]): {"$not": {"$type": "array"}} for end in range(1, len(parts))}
     return {"$nor": [{**no_arrays, path: {"$in": excluded, "$not": {"$type": "array"}}}]}
@@ -176,7 +178,7 @@ def _rename(document: Document, paths: Mapping[str, list[str]]) -> Iterator[tupl
 
 def _get_path(value: object, path: Iterable[str]) -> object:
     for part in path:
-        if isinstance(value, list):  # several values: the response shows null
+        if isinstance(value, list):  # an array has several values: the response has null, or 0 for the count
             return value
         if not isinstance(value, dict) or part not in value:
             return _MISSING
