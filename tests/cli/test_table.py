@@ -69,7 +69,7 @@ def test_missing_rich_is_one_line(flask, filled, monkeypatch):
     monkeypatch.setitem(sys.modules, "rich", None)
     result = flask(filled, "report", "--owner", "ada")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "Error: the table needs rich: pip install rich, or use --format json or csv\n"
+    assert result.stderr == "Error: the table requires rich: pip install rich, or use --format json or csv\n"
     assert flask(filled, "report", "--owner", "ada", "--format", "csv").exit_code == 0
 
 
