@@ -1,9 +1,11 @@
-"""Application that authenticates requests with API keys, stored as hashes in MongoDB.
+"""An application that authenticates requests with API keys, stored as hashes in MongoDB.
 
-A key is ``ID.SECRET``: the id finds the record, and the hash of the secret is compared in constant time.
+A key is ``ID.SECRET``: the record is found by the id, and the hash of the secret is compared in constant time.
 
     flask --app examples/api_key.py run
     curl -H 'X-Api-Key: ID.SECRET' http://127.0.0.1:5000/api/usage
+
+Set MONGODB_URI to use another server than the one on localhost.
 """
 
 import hashlib
@@ -18,7 +20,7 @@ from flask_usage_stats import ProjectStore, create_usage_blueprint
 
 
 def hash_secret(secret):
-    # A fast hash is enough: the secret is 32 random bytes, not a password that could be guessed.
+    # A fast hash is enough: the secret is 32 random bytes, not a password that can be guessed.
     return hashlib.sha256(secret.encode()).digest()
 
 

@@ -1,4 +1,4 @@
-"""Application factory with Flask-PyMongo, where the collection is only available during a request.
+"""An application factory with Flask-PyMongo, where the collection is only available during a request.
 
 MONGO_URI=mongodb://localhost:27017/platform JWT_SECRET_KEY=... flask --app examples/app_factory.py run
 """
@@ -29,7 +29,7 @@ def create_app(config=None):
 
     @app.cli.command("create-indexes")
     def create_indexes():
-        """Create the index that the usage route needs. Run it when you deploy."""
+        """Create the index that the usage route requires. Run this command when you deploy."""
         print(usage_store.ensure_indexes())
 
     return app

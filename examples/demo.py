@@ -1,6 +1,8 @@
-"""Small demo application that serves the usage route, to try with curl.
+"""A small demo application that serves the usage route, to try with curl.
 
-Run it with ``python examples/demo.py``. It requires flask-usage-stats and mongomock.
+    python examples/demo.py
+
+It requires flask-usage-stats and mongomock, the embedded database. ``--mongodb URI`` selects a server instead.
 """
 
 import argparse
@@ -72,7 +74,7 @@ def create_app(database):
 
 
 def open_database(uri):
-    """Return the embedded database, or the database of a real server."""
+    """Return the embedded database, or a database of the server if there is a URI."""
     if uri is None:
         return mongomock.MongoClient().usage_stats_demo
     client = MongoClient(uri, serverSelectionTimeoutMS=3000)
@@ -92,7 +94,7 @@ def fill(database):
 
 
 def print_commands(app, address):
-    """Print the curl commands to paste."""
+    """Print curl commands with valid tokens, to be copied."""
     with app.app_context():
         tokens = {name: create_access_token(str(owner), expires_delta=False) for name, owner in USERS.items()}
     print(f"The demo serves {address}/api/usage. Press Ctrl-C to stop it.\n")

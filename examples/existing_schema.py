@@ -1,11 +1,13 @@
-"""Application with an existing collection, whose fields have other names and whose projects belong to teams.
+"""An application with an existing collection, in which fields have other names and projects belong to teams.
 
-This is one of its documents:
+This is a document of the collection:
 
-{"title": "blog", "team": "red", "kind": "node", "state": "live", "billing": {"plan": "pro"},
-"stats": {"hits": 12890}, "created": ..., "changed": ...}
+    {"title": "blog", "team": "red", "kind": "node", "state": "live", "billing": {"plan": "pro"},
+     "stats": {"hits": 12890}, "created": ..., "changed": ...}
 
-JWT_SECRET_KEY=... flask --app examples/existing_schema.py run
+    JWT_SECRET_KEY=... flask --app examples/existing_schema.py run
+
+Set MONGODB_URI to use another server than the one on localhost.
 """
 
 import os

@@ -1,6 +1,8 @@
-"""Minimal application with a flask-jwt-extended login.
+"""A minimal application with a flask-jwt-extended login.
 
-JWT_SECRET_KEY=... flask --app examples/minimal.py run
+    JWT_SECRET_KEY=... flask --app examples/minimal.py run
+
+Set MONGODB_URI to use another server than the one on localhost.
 """
 
 import os

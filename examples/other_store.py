@@ -1,4 +1,4 @@
-"""Application that stores its projects in SQLite: any object with an ``iter_projects`` method is a store.
+"""An application that stores its projects in SQLite: any object with an ``iter_projects`` method is a store.
 
 DATABASE=platform.sqlite JWT_SECRET_KEY=... flask --app examples/other_store.py run
 """

@@ -1,6 +1,8 @@
-"""Application whose users log in with a form and a session cookie.
+"""An application whose users log in with a form and a session cookie.
 
-SECRET_KEY=... flask --app examples/session_login.py run
+    SECRET_KEY=... flask --app examples/session_login.py run
+
+Set MONGODB_URI to use another server than the one on localhost.
 """
 
 import os

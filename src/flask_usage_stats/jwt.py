@@ -1,4 +1,4 @@
-"""The authenticate callback for flask-jwt-extended. Only importing this module loads that library.
+"""An authenticate callback for flask-jwt-extended, which no other module of this package imports.
 
 .. code-block:: python
 
@@ -46,13 +46,13 @@ _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f]")
 def jwt_identity() -> Owner | None:
     """Return the subject of the request's access token.
 
-    flask-jwt-extended validates the token with the application's settings.
-    Only the header is read, regardless of ``JWT_TOKEN_LOCATION``: a token in a query string ends up in
-    log files, and a cookie is also sent with cross-site requests. Expiry, audience, blocklist, key and
-    claims callbacks work as the application configures them.
+    flask-jwt-extended validates the token with the application's settings and callbacks, for example for expiry,
+    audience, blocklist, keys and claims. The token is only read from the header, regardless of
+    ``JWT_TOKEN_LOCATION``: a token in a query string is written to log files, and a cookie is also sent with
+    cross-site requests.
 
-    :returns: the owner id, or ``None`` if there is no valid access token or its subject cannot be an
-        owner id, such as a string with control characters.
+    :returns: the owner id, or ``None`` if the request has no valid access token or if the token's subject cannot be
+        an owner id. A string with control characters is also ``None``.
     :raises ConfigurationError: the application has no ``JWTManager``.
     :raises Exception: whatever a callback of the application raises.
 
@@ -63,7 +63,7 @@ def jwt_identity() -> Owner | None:
             "jwt_identity requires flask-jwt-extended to be set up: call JWTManager(app) and set JWT_SECRET_KEY"
         )
     header = request.headers.get(current_app.config["JWT_HEADER_NAME"], "").strip().strip(",")
-    if not all(map(str.strip, header.split(","))):  # missing, or a blank part: an IndexError in flask-jwt-extended
+    if not all(map(str.strip, header.split(","))):  # no header, or a blank part (an IndexError there)
         return None
     try:
         verify_jwt_in_request(locations=["headers"])

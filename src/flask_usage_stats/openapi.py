@@ -1,4 +1,4 @@
-"""The route as an OpenAPI 3.1 document. Requires apispec, which the extra ``openapi`` installs.
+"""The route as an OpenAPI 3.1 document. Requires apispec, the extra ``openapi``.
 
 .. code-block:: python
 
@@ -42,7 +42,7 @@ _Object: TypeAlias = dict[str, Any]
 
 _VERSION: Final = "3.1.0"
 _BEARER: Final = "UsageBearer"
-#: Named so that they do not clash with an application's components; nested schemas first.
+#: The prefix avoids conflicts with the application's components. Nested schemas come first.
 _SCHEMAS: Final = {
     "UsageProject": ProjectSchema,
     "UsageGroup": GroupSchema,
@@ -91,10 +91,22 @@ _SUMMARIES: Final = {
 }
 #: The description, headers and content of each status; ``HEAD`` has no content.
 _RESPONSES: Final[Mapping[str, tuple[str, _Object, _Object]]] = {
-    "200": ("The usage of the user's projects, and of groups of them with groupBy.", _OK_HEADERS, _OK_CONTENT),
+    "200": (
+        "The user's projects and their total; with groupBy, also the totals of groups.",
+        _OK_HEADERS,
+        _OK_CONTENT,
+    ),
     "304": ("The client already has this representation.", _CACHE_HEADERS, {}),
-    "400": ("Parameters are invalid: errors has the messages for each of them.", _ERROR_HEADERS, _ERROR_CONTENT),
-    "401": ("No user is signed in, or the token is not valid.", _UNAUTHORIZED_HEADERS, _ERROR_CONTENT),
+    "400": (
+        "A parameter is invalid; errors has the messages by parameter.",
+        _ERROR_HEADERS,
+        _ERROR_CONTENT,
+    ),
+    "401": (
+        "The request has no token, or it is invalid or expired.",
+        _UNAUTHORIZED_HEADERS,
+        _ERROR_CONTENT,
+    ),
     "500": (
         "The projects could not be read. It is safe to retry.",
         _ERROR_HEADERS,
@@ -116,11 +128,11 @@ def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
          "components": {"schemas": {"UsageProject": ..., "UsageGroup": ..., "Usage": ..., "UsageError": ...},
                         "securitySchemes": {"UsageBearer": {"type": "http", "scheme": "bearer"}}}}
 
-    Each call returns a new document that may be modified: an application without bearer tokens replaces
+    Each call returns a new document, which may be modified: an application without bearer tokens should replace
     ``UsageBearer``.
 
     :param url_prefix: the complete path before ``/usage``, with the prefixes of parent blueprints.
-    :returns: the document, made of dicts, lists, text, numbers and booleans.
+    :returns: the document, which contains only dicts, lists, strings, numbers and booleans.
     :raises ConfigurationError: *url_prefix* is neither ``""`` nor a plain path that begins with a slash.
 
     .. versionadded:: 0.1.0
@@ -143,7 +155,7 @@ def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
     spec.components.security_scheme(_BEARER, {"type": "http", "scheme": "bearer"})
     operations = {method: _operation(method, path) for method in _SUMMARIES}
     spec.path(path, operations=operations, parameters=[*_parameters()])
-    # A deep copy: no part may be shared with another part, another document or the schemas.
+    # Make a deep copy, which shares no part with another part, another document or the schemas.
     document: dict[str, Any] = json.loads(json.dumps(spec.to_dict()))
     return document
 
@@ -158,13 +170,13 @@ def _parameters() -> Iterator[_Object]:
     yield {
         "name": "If-None-Match",
         "in": "header",
-        "description": "The ETag of an earlier response; the response is 304 if nothing has changed.",
+        "description": "The ETag of an earlier response; the status is 304 if nothing has changed.",
         "schema": {"type": "string"},
     }
 
 
 def _operation(method: str, path: str) -> _Object:
-    # Unique in a document with several mounts, such as getApiUsage.
+    # Such as getApiUsage: the path makes the id unique in a document with several blueprints.
     words = [method, *(word.capitalize() for word in re.findall(r"[A-Za-z0-9]+", path))]
     responses: _Object = {}
     for status, (description, headers, content) in _RESPONSES.items():

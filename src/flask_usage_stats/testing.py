@@ -1,4 +1,4 @@
-"""Tests for custom stores: a class for pytest to inherit from.
+"""Tests for custom stores: a base class for test classes, to be run by pytest.
 
 This is a complete test module, with a store that passes:
 
@@ -41,7 +41,7 @@ from .schemas import UsageSchema
 
 __all__ = ["StoreFactory", "UsageStoreContract"]
 
-#: The type of what the fixture ``make_store`` returns: a function that stores projects and returns the store to test.
+#: The type of the function that the fixture ``make_store`` returns: it stores projects and returns a store for them.
 #:
 #: .. versionadded:: 0.1.0
 StoreFactory: TypeAlias = Callable[[Sequence[Mapping[str, object]]], UsageStore]
@@ -64,12 +64,12 @@ class UsageStoreContract:
         [{"owner": "ada", "_id": 1, "name": "blog", "status": "live", "totalRequest": 12890},
          {"owner": "bob", "_id": 2, "name": "shop", "updatedAt": datetime(2024, 3, 14, tzinfo=UTC)}]
 
-    Class attributes describe what the store supports; a subclass overrides those that do not fit.
+    Class attributes describe what the store supports; a subclass overrides those that do not apply.
 
     .. versionadded:: 0.1.0
     """
 
-    #: The owner whose projects are read. If it is not a ``str``, the tests of text owners are skipped.
+    #: The owner whose projects are read. If it is not a ``str``, tests with other strings as owners are skipped.
     owner: ClassVar[Owner] = "ada"
     #: Another owner, of the same type.
     other_owner: ClassVar[Owner] = "bob"
@@ -77,7 +77,7 @@ class UsageStoreContract:
     unknown_owner: ClassVar[Owner] = "eve"
     #: Whether owners can also be integers, so that ``7`` and ``"7"`` are different owners.
     integer_owners: ClassVar[bool] = False
-    #: The fields that the store has. Without ``status``, there are no deleted projects.
+    #: The fields that the store supports. Without ``status``, the test of deleted projects is skipped.
     fields: ClassVar[Sequence[str]] = _FIELDS
     #: Strings that are stored as owners and as names. Omit those that the database cannot store,
     #: such as the one with a NUL character in PostgreSQL.
@@ -109,9 +109,9 @@ class UsageStoreContract:
         _check_names(make_store([]), self.owner, [])
 
     def test_owners_are_compared_exactly(self, make_store: StoreFactory) -> None:
-        """Text owners are equal only if all characters are, and never patterns, operators or SQL."""
+        """Strings are equal only if all characters are, and are never interpreted as patterns, operators or SQL."""
         if not isinstance(self.owner, str):
-            pytest.skip("the store has no text owners")
+            pytest.skip("owner is not a string")
         store = make_store(
             [{"owner": text, "_id": number, "name": f"of {number}"} for number, text in enumerate(self.texts)]
         )
@@ -119,7 +119,7 @@ class UsageStoreContract:
             _check_names(store, text, [f"of {number}"])
 
     def test_integer_and_text_owners_are_different(self, make_store: StoreFactory) -> None:
-        """The owner 7 is another owner than "7"."""
+        """The owners ``7`` and ``"7"`` are different."""
         if not self.integer_owners:
             pytest.skip("integer_owners is False")
         store = make_store(
@@ -129,9 +129,9 @@ class UsageStoreContract:
         _check_names(store, "7", ["of the text"])
 
     def test_deleted_projects_are_left_out(self, make_store: StoreFactory) -> None:
-        """Only the exact status "deleted" is left out; missing, null and "Deleted" are not."""
+        """Only projects with the exact status "deleted" are excluded; missing, null and "Deleted" are not."""
         if "status" not in self.fields:
-            pytest.skip("the store has no status")
+            pytest.skip("fields does not contain status")
         store = make_store(
             [
                 {"owner": self.owner, "_id": 1, "name": "live", "status": "live"},
@@ -152,7 +152,7 @@ class UsageStoreContract:
         assert project.get("totalRequest") in {None, 0}, f"totalRequest was not stored but is {project!r}"
 
     def test_every_project_once(self, make_store: StoreFactory) -> None:
-        """Every project is yielded exactly once, also if there are more than a driver fetches at once."""
+        """Every project is yielded exactly once, even if there are more than a driver fetches at once."""
         stored = [{"owner": self.owner, "_id": number, "name": f"project {number}"} for number in range(_MANY)]
         store = make_store(stored)
         _check_names(store, self.owner, [f"project {number}" for number in range(_MANY)])
@@ -166,7 +166,7 @@ class UsageStoreContract:
         assert first == second, f"two reads differ: {sorted(first ^ second)[:5]}"
 
     def test_abandoned_reads_are_harmless(self, make_store: StoreFactory) -> None:
-        """A read that is abandoned halfway leaves nothing behind that affects the next."""
+        """An abandoned read does not affect later reads."""
         store = make_store(self._numbered(50))
         for _ in range(_ABANDONED):
             iterator = iter(store.iter_projects(self.owner))
@@ -175,7 +175,7 @@ class UsageStoreContract:
         _check_names(store, self.owner, [f"project {number}" for number in range(50)])
 
     def test_concurrent_reads_are_independent(self, make_store: StoreFactory) -> None:
-        """Reads at the same time, of several owners and from several threads, do not mix."""
+        """Concurrent reads, for several owners and in several threads, do not affect each other."""
         store = make_store(
             [*self._numbered(50), *({"owner": self.other_owner, "_id": n, "name": f"other {n}"} for n in range(50, 99))]
         )
@@ -188,7 +188,7 @@ class UsageStoreContract:
                 _check_equal_names(self.owner, projects, [f"project {number}" for number in range(50)])
 
     def test_response(self, make_store: StoreFactory) -> None:
-        """The mounted store gives a valid response: ranked by count, with the exact total."""
+        """The response is valid: the projects are ranked by count, and the total is exact."""
         counts = [3, 2**53 + 1, 0, 12890, 7]
         response = _get(make_store(self._numbered(len(counts), counts)), self.owner)
         rows = response["projectStats"]
@@ -197,7 +197,7 @@ class UsageStoreContract:
         assert response["totalRequests"] == sum(counts), f"totalRequests is not {sum(counts)}: {response}"
 
     def test_response_has_every_field(self, make_store: StoreFactory) -> None:
-        """The fields of a row are the stored values; dates are the same instants."""
+        """A row has the stored value of every field; a date is the same instant."""
         values = {
             "name": "blog",
             "projectType": "node",
@@ -214,7 +214,7 @@ class UsageStoreContract:
             assert found == value, f"{name} was stored as {value!r} but returned as {row.get(name)!r}"
 
     def test_response_keeps_text(self, make_store: StoreFactory) -> None:
-        """Names with quotes, operators and any Unicode are returned unchanged."""
+        """Names with quotes, operators or any Unicode characters are returned unchanged."""
         store = make_store(
             [{"owner": self.owner, "_id": number, "name": text} for number, text in enumerate(self.texts)]
         )
@@ -222,7 +222,7 @@ class UsageStoreContract:
         _check_equal_names(self.owner, rows, self.texts)
 
     def test_pages(self, make_store: StoreFactory) -> None:
-        """Paginating returns every project once, also those with equal counts: an ``_id`` does not change."""
+        """The pages contain every project once, even if counts are equal. This requires ids that do not change."""
         store, names, cursor = make_store(self._numbered(7, [5] * 7)), [], ""
         for _ in range(4):
             response = _get(store, self.owner, f"?limit=2{cursor}")
@@ -232,7 +232,7 @@ class UsageStoreContract:
         assert sorted(names) == [f"project {number}" for number in range(7)], f"pages have {names}"
 
     def test_response_to_an_unknown_owner(self, make_store: StoreFactory) -> None:
-        """An owner without projects gets an empty list and a total of 0."""
+        """The response for an owner without projects has an empty list and a total of 0."""
         body = _get(make_store(self._numbered(1)), self.unknown_owner)
         assert body == {"success": True, "totalRequests": 0, "projectStats": []}, f"not empty: {body}"
 
@@ -276,7 +276,7 @@ def _get(store: UsageStore, owner: Owner, query: str = "") -> dict[str, Any]:
     app.register_blueprint(create_usage_blueprint(store, authenticate=lambda: owner))
     response = app.test_client().get(f"/api/usage{query}")
     assert response.status_code == HTTPStatus.OK, (
-        f"GET /api/usage{query} is {response.status_code} {response.text!r}, its cause is in the log"
+        f"GET /api/usage{query} has status {response.status_code}: {response.text!r}; the log has the cause"
     )
     body: dict[str, Any] = response.get_json()
     errors = UsageSchema().validate(body)

@@ -84,9 +84,9 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["--owner", ""], "a string of 1 to 1024 bytes of UTF-8"),
-            (["--owner", "x" * 1025], "a string of 1 to 1024 bytes of UTF-8"),
-            (["--owner", "\udc80"], "a string of 1 to 1024 bytes of UTF-8"),
+            (["--owner", ""], "a string of 1 to 1024 bytes"),
+            (["--owner", "x" * 1025], "a string of 1 to 1024 bytes"),
+            (["--owner", "\udc80"], "a string of 1 to 1024 bytes"),
             (["--owner", "07", "--owner-type", "int"], "an id of type int"),
         ],
     )
@@ -128,7 +128,7 @@ class TestErrors:
 
     @pytest.mark.parametrize(("command", "code"), [("check", 2), ("ensure-indexes", 1)])
     def test_other_stores_have_no_collection(self, flask, command, code):
-        """Commands for a collection need a ProjectStore."""
+        """Commands for a collection require a ProjectStore."""
         result = flask(ListStore(), command)
         assert result.stderr == f"Error: {command} requires a ProjectStore; this store is a ListStore\n"
         assert (result.exit_code, result.stdout) == (code, "")

@@ -11,7 +11,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from flask_usage_stats import ConfigurationError, ProjectStore
-from flask_usage_stats._mongodb.checks import Status, _walk_plan, run_checks
+from flask_usage_stats._mongodb.checks import Status, _iter_plan_nodes, run_checks
 
 REACHABLE = "ok reachable: the database responds"
 INDEX = "ok index: the query uses usage_stats_owner"
@@ -54,7 +54,7 @@ def test_rejected_plans_are_ignored():
     shards = [
         {"winningPlan": {"stage": "FETCH", "inputStage": {"stage": "IXSCAN"}, "rejectedPlans": [{"stage": "OR"}]}}
     ]
-    nodes = _walk_plan({"stage": "SHARD_MERGE", "shards": shards, "rejectedPlans": [{"stage": "COLLSCAN"}]})
+    nodes = _iter_plan_nodes({"stage": "SHARD_MERGE", "shards": shards, "rejectedPlans": [{"stage": "COLLSCAN"}]})
     assert [node["stage"] for node in nodes if "stage" in node] == ["SHARD_MERGE", "FETCH", "IXSCAN"]
 
 
@@ -112,21 +112,21 @@ class TestOk:
         assert check(store) == [
             REACHABLE,
             "ok index: the query uses usage_stats_meta.user",
-            "ok counts: all counts are finite numbers or missing (1 checked); affected deleted projects: 1 of 1",
+            "ok counts: all counts are finite numbers or missing (1 checked); affected excluded projects: 1 of 1",
             "ok owner types: binData 1",
-            "ok no owner: all projects have an owner (1 checked); affected deleted projects: 1 of 1",
+            "ok no owner: all projects have an owner (1 checked); affected excluded projects: 1 of 1",
         ]
 
 
 class TestProblem:
     def test_counts_that_are_not_finite_numbers(self, indexed):
-        """Invalid counts are reported by type; deleted projects are counted separately."""
+        """Invalid counts are reported by type; excluded projects are counted separately."""
         bad = [float("nan"), float("inf"), float("-inf"), Decimal128("NaN"), Decimal128("-1E400"), "5", True, [5], {}]
         indexed.insert_many([{"owner": "ada", "totalRequest": value} for value in [*bad, 1.7e308, None]])
         indexed.insert_many([{"owner": "ada", "totalRequest": value, "status": "deleted"} for value in ["5", 5]])
         assert check(indexed)[2] == (
             "problem counts: 9 of 11 projects have a count that is not a finite number and is returned as 0"
-            " (array 1, bool 1, decimal 2, double 3, object 1, string 1); affected deleted projects: 1 of 2"
+            " (array 1, bool 1, decimal 2, double 3, object 1, string 1); affected excluded projects: 1 of 2"
         )
 
     def test_the_invalid_counts_are_those_that_the_response_shows_as_0(self, get_usage, indexed, caplog):
@@ -138,12 +138,12 @@ class TestProblem:
         assert "(3)" in caplog.text
 
     def test_owners_of_two_types(self, indexed):
-        """Owners with more than one type are a problem, also in arrays, but not those of deleted projects."""
+        """Owners with more than one type are a problem, also in arrays, but not those of excluded projects."""
         indexed.insert_many([{"owner": "ada"}, {"owner": "bob"}, {"owner": [ObjectId(), "ada"]}])
         indexed.insert_one({"owner": 5, "status": "deleted"})
         assert check(indexed)[3] == (
             "problem owner types: owners are stored with 2 types (objectId 1, string 3);"
-            " affected deleted projects: 1 of 1"
+            " affected excluded projects: 1 of 1"
         )
 
     def test_owners_of_an_unsupported_type(self, indexed):
@@ -159,7 +159,7 @@ class TestProblem:
         indexed.insert_many([{"owner": "ada"}, {}, {"owner": None}, {"owner": ""}, {"owner": []}, {"owner": [None]}])
         indexed.insert_one({"status": "deleted"})
         assert check(indexed)[4] == (
-            "problem no owner: 5 of 6 projects have no owner; affected deleted projects: 1 of 1"
+            "problem no owner: 5 of 6 projects have no owner; affected excluded projects: 1 of 1"
         )
 
     def test_an_index_that_does_not_cover_every_document(self, projects):

@@ -1,4 +1,4 @@
-"""The ``flask usage`` commands: report, check, ensure-indexes and openapi."""
+"""The commands of ``flask usage``: ``report``, ``check``, ``ensure-indexes`` and ``openapi``."""
 
 import json
 import sys
@@ -12,9 +12,10 @@ from bson import ObjectId
 from flask import Blueprint
 
 from .._core.cursors import encode_cursor
-from .._core.output import OutputFormat
+from .._core.output import OutputFormat, Report
 from .._core.owners import OwnerType, convert_owner, validate_owner
 from .._core.parameters import parse_parameters
+from .._core.query import UsageQuery
 from .._core.report import build_report
 from .._formats.csv import CSV
 from .._formats.json import JSON
@@ -30,12 +31,20 @@ _PARAMETERS: Final = {
     "projectType": ("--project-type", "TEXT", "Only projects of this type, ignoring case. Repeatable."),
     "plan": ("--plan", "TEXT", "Only projects on this plan, ignoring case. Repeatable."),
     "minRequests": ("--min-requests", "NUMBER", "Only projects with at least this many requests."),
-    "maxRequests": ("--max-requests", "NUMBER", "Only projects with at most this many requests; 0 lists unused ones."),
-    "sort": ("--sort", "FIELD", "The sort field: totalRequest (default), name, createdAt or updatedAt."),
-    "order": ("--order", "ORDER", "The sort order: desc or asc; by default asc for name, desc for the others."),
+    "maxRequests": (
+        "--max-requests",
+        "NUMBER",
+        "Only projects with at most this many requests; 0: only unused.",
+    ),
+    "sort": ("--sort", "FIELD", "totalRequest (default), name, createdAt or updatedAt."),
+    "order": ("--order", "ORDER", "desc or asc; the default is asc for names and desc otherwise."),
     "limit": ("--limit", "NUMBER", "The maximum number of projects on a page, 0 to 1000."),
-    "cursor": ("--cursor", "TEXT", "Print the page after the one that printed this cursor. Requires --limit."),
-    "groupBy": ("--group-by", "FIELDS", "Print totals by plan, projectType or status, or several separated by commas."),
+    "cursor": ("--cursor", "TEXT", "The page after the one that printed this cursor; requires --limit."),
+    "groupBy": (
+        "--group-by",
+        "FIELDS",
+        "Totals by plan, projectType or status; separate several with commas.",
+    ),
 }
 _OWNER_TYPES: Final[Mapping[str, OwnerType]] = {"text": str, "int": int, "objectid": ObjectId, "uuid": UUID}
 # The table is built from rows encoded as JSON.
@@ -45,16 +54,22 @@ _OUTPUTS: Final[Mapping[str, OutputFormat]] = {"table": JSON, "json": JSON, "csv
 def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
     """Add the commands to a blueprint. Flask makes them a group when the blueprint is registered."""
     group = blueprint.cli
-    group.help = "Show usage, and check the collection that it is read from."
+    group.help = "Print usage, and check the collection that it is read from."
+    _add_report(group, store)
+    _add_check(group, store)
+    _add_ensure_indexes(group, store)
+    _add_openapi(group, blueprint.url_prefix)
 
+
+def _add_report(group: click.Group, store: UsageStore) -> None:
     @group.command()
-    @click.option("--owner", metavar="ID", required=True, help="The owner's id, as returned by authenticate.")
+    @click.option("--owner", metavar="ID", required=True, help="The owner id, as returned by authenticate.")
     @click.option(
         "--owner-type",
         type=click.Choice(list(_OWNER_TYPES), case_sensitive=False),
         default="text",
         show_default=True,
-        help="The type of the id, if authenticate does not return a str.",
+        help="The type of the owner id that authenticate returns; text is a string.",
     )
     @_add_parameters
     @click.option(
@@ -63,12 +78,14 @@ def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
         type=click.Choice(list(_OUTPUTS)),
         default="table",
         show_default=True,
-        help="json and csv print the same body as the route.",
+        help="The output format; json and csv print the body of the route's response.",
     )
     def report(owner: str, owner_type: str, format_name: str, **parameters: tuple[str, ...]) -> None:
         """Print an owner's projects and their total."""
         _print_report(store, _parse_owner(owner, _OWNER_TYPES[owner_type]), format_name, parameters)
 
+
+def _add_check(group: click.Group, store: UsageStore) -> None:
     @group.command()
     @click.option(
         "--timeout",
@@ -82,8 +99,10 @@ def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
     def check(context: click.Context, timeout: float) -> None:
         """Check the database, the index and the documents. Nothing is written.
 
+        The documents are read once, and nothing is written.
+
         The exit code is 0 if every check is ok, 1 if there is a problem, and 2 if there is no problem but a result
-        is unknown.
+        is unknown, or if the command failed.
         """
         projects = _require_project_store(store, "check", Status.UNKNOWN)
         with _report_errors(Status.UNKNOWN):
@@ -92,29 +111,34 @@ def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
             click.echo(f"{status!s:<7}  {name}: {detail}")
         # A problem takes precedence over an unknown result, although its exit code is lower.
         statuses = {result.status for result in results}
+        # A problem remains a problem, whatever the unknown results would be.
         context.exit(int(Status.PROBLEM if Status.PROBLEM in statuses else max(statuses)))
 
+
+def _add_ensure_indexes(group: click.Group, store: UsageStore) -> None:
     @group.command()
     def ensure_indexes() -> None:
-        """Create the index that the query needs, and print its name."""
+        """Create the index that the route requires, and print its name."""
         projects = _require_project_store(store, "ensure-indexes")
         with _report_errors():
             name = projects.ensure_indexes()
         click.echo(name)
 
+
+def _add_openapi(group: click.Group, default_prefix: str | None) -> None:
     @group.command()
     @click.option(
         "--url-prefix",
         metavar="PATH",
-        default=blueprint.url_prefix,
+        default=default_prefix,
         show_default=True,
-        help="The URL prefix of the blueprint.",
+        help="The complete path before /usage, with the prefixes of parent blueprints.",
     )
     def openapi(url_prefix: str) -> None:
         """Print the route's OpenAPI document as JSON."""
         with _report_errors():
             try:
-                from ..openapi import openapi_document  # noqa: PLC0415 # needs an optional dependency
+                from ..openapi import openapi_document  # noqa: PLC0415 # requires an optional dependency
             except ImportError as error:
                 raise CommandError("openapi requires apispec: pip install apispec") from error
             document = openapi_document(url_prefix=url_prefix)
@@ -122,14 +146,18 @@ def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
 
 
 class CommandError(click.ClickException):
-    """An error that ends a command with one line on standard error."""
+    """An error that ends the command with one line on standard error.
+
+    :param message: the line.
+    :param exit_code: the exit code of the command.
+    """
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
         self._exit_code = exit_code
 
     @property
-    def exit_code(self) -> int:  # type: ignore[override]  # a class variable of click's, which only reads it
+    def exit_code(self) -> int:  # type: ignore[override]  # a class variable in click, which only reads it
         return self._exit_code
 
 
@@ -145,22 +173,26 @@ def _print_report(store: UsageStore, owner: Owner, format_name: str, parameters:
     except InvalidParametersError as error:
         lines = [f"{_PARAMETERS[name][0]}: {message}" for name, texts in error.errors.items() for message in texts]
         raise CommandError("; ".join(lines), exit_code=2) from error
-    if format_name == "table":  # before the read, which would be in vain
-        try:
-            from .table import print_table  # noqa: PLC0415 # an optional dependency
-        except ImportError as error:
-            raise CommandError("the table requires rich: pip install rich, or use --format json or csv") from error
+    print_table = _import_print_table() if format_name == "table" else None  # before the read, so that it fails early
     output = _OUTPUTS[format_name]
     with _report_errors():
         report = build_report(store.iter_projects(owner), query, output)
     log_adjustments(owner, report.adjustments)
     next_cursor = None if report.next_position is None else encode_cursor(report.next_position, owner, query)
-    if format_name == "table":
+    if print_table is not None:
         print_table(report, query, next_cursor)
     else:
-        # A newline only in a terminal: redirected output is exactly the body of the route. CSV already ends with one.
-        needs_newline = output is JSON and sys.stdout.isatty()
-        click.echo(output.encode_body(report, query, next_cursor), nl=needs_newline)
+        # Print exactly the body, except in a terminal, where the prompt must not follow JSON on the same line.
+        is_terminal_json = output is JSON and sys.stdout.isatty()
+        click.echo(output.encode_body(report, query, next_cursor), nl=is_terminal_json)
+
+
+def _import_print_table() -> Callable[[Report, UsageQuery, str | None], None]:
+    try:
+        from .table import print_table  # noqa: PLC0415 # requires an optional dependency
+    except ImportError as error:
+        raise CommandError("the table requires rich: pip install rich, or use --format json or csv") from error
+    return print_table
 
 
 def _parse_owner(text: str, owner_type: OwnerType) -> Owner:
@@ -169,9 +201,7 @@ def _parse_owner(text: str, owner_type: OwnerType) -> Owner:
     except InvalidOwnerError:
         owner = None
     if owner is None:
-        expected = (
-            "a string of 1 to 1024 bytes of UTF-8" if owner_type is str else f"an id of type {owner_type.__name__}"
-        )
+        expected = "a string of 1 to 1024 bytes" if owner_type is str else f"an id of type {owner_type.__name__}"
         raise CommandError(f"--owner must be {expected}", exit_code=2)
     return owner
 
@@ -184,10 +214,10 @@ def _require_project_store(store: UsageStore, command: str, exit_code: int = 1) 
 
 @contextmanager
 def _report_errors(exit_code: int = 1) -> Iterator[None]:
-    """End the command with one line instead of a traceback."""
+    """Convert any exception to a :class:`CommandError`, so that the command prints one line instead of a traceback."""
     try:
         yield
     except CommandError:
         raise
-    except Exception as error:  # the outermost handler: every failure becomes one line with its cause
+    except Exception as error:  # whatever failed, the operator gets one line with the cause
         raise CommandError(describe_error(error), exit_code) from error

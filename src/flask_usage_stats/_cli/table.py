@@ -35,9 +35,9 @@ from .._core.values import Number
 _TITLES: Final = {NAME: "Project", PROJECT_TYPE: "Type", STATUS: "Status", PLAN: "Plan"}
 _DATE_AND_TIME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T.*", re.DOTALL)
 _EMPTY: Final = "-"
-_SCIENTIFIC_FROM: Final = 10**15  # larger numbers are printed in scientific notation
+_SCIENTIFIC_FROM: Final = 10**15  # counts from here on are printed with an exponent
 _BAR_WIDTH: Final = 20  # characters
-_UNLIMITED_WIDTH: Final = 10_000  # characters; output that is not a terminal is never truncated
+_UNLIMITED_WIDTH: Final = 10_000  # characters; without a terminal, no cell is truncated
 
 
 class _Column(NamedTuple):
@@ -47,7 +47,12 @@ class _Column(NamedTuple):
 
 
 def print_table(report: Report, query: UsageQuery, next_cursor: str | None) -> None:
-    """Print a report whose rows are encoded as JSON. Groups are printed instead of the rows, as in CSV."""
+    """Print a report as a table of projects, or of groups if the query has ``group_by``, followed by the total.
+
+    :param report: a report whose rows are encoded as JSON.
+    :param query: the query of the report.
+    :param next_cursor: the cursor of the next page, or ``None`` if this is the last page.
+    """
     columns = _project_columns(report, query) if report.groups is None else _group_columns(report.groups, query)
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -96,7 +101,7 @@ def _group_columns(groups: Sequence[Group], query: UsageQuery) -> list[_Column]:
 
 
 def _text(value: object) -> Text:
-    """Render stored text literally: no markup, control characters escaped, limited to the terminal's encoding."""
+    """Render a stored value without markup. Escape control characters and those not in the output's encoding."""
     text = _EMPTY if value in (None, "") else escape(str(value))
     encoding = sys.stdout.encoding or "utf-8"
     return Text(

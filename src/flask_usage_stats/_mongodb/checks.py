@@ -1,10 +1,10 @@
 """Check a collection for problems that make usage statistics wrong or slow.
 
-The checks only read, and their details contain numbers, types and index names, but no stored values.
+The checks only read. Their details contain counts, types, paths and index names, but no stored values.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from typing import Any, Final, NamedTuple, TypeGuard
 from uuid import UUID
@@ -22,14 +22,14 @@ from .store import ProjectStore, open_store, validate_timeout
 
 
 class Status(IntEnum):
-    """The status of a check. The value is the exit code of the command."""
+    """The status of a check. The value is the exit code of the command if all other checks are ok."""
 
     OK = 0
     PROBLEM = 1
     UNKNOWN = 2
 
     def __str__(self) -> str:
-        """Return the name as it is printed."""
+        """Return the name in lower case, as it is printed."""
         return self.name.lower()
 
 
@@ -45,17 +45,17 @@ _PING_TIMEOUT: Final = 5  # seconds
 _SAMPLE_SIZE: Final = 100  # documents
 _NUMBER_TYPES: Final = ("int", "long", "double", "decimal")
 _EMPTY_TYPES: Final = ("missing", "null", "undefined")
-_OWNER_TYPES: Final = ("string", "number", "objectId", "binData")
-# The smallest number that rounds to no finite double, so that the response shows 0.
+_SUPPORTED_OWNER_TYPES: Final = ("string", "number", "objectId", "binData")
+# From this number on, a Decimal128 does not round to a finite double, so the response has 0.
 _DOUBLE_LIMIT: Final = "1.797693134862315807937289714053034E+308"
 _OWNER_FILTER_DETAIL: Final = "owner_filter selects the projects, so this cannot be checked"
 
 
 def run_checks(store: ProjectStore, timeout: float) -> list[CheckResult]:
-    """Run all checks on the collection of a store, one after the other.
+    """Run the checks on the collection of a store, one after the other.
 
-    :param timeout: seconds in which all checks together must finish, greater than 0 and at most 3600.
-    :returns: the results; only the first one if the database does not respond.
+    :param timeout: the time limit for all checks together, in seconds, greater than 0 and at most 3600.
+    :returns: the results of the checks; only that of ``reachable`` if it is not ok.
     :raises ConfigurationError: *timeout* is out of range, or the store's *collection* did not return a collection.
     :raises Exception: whatever the store's *collection* raises.
     """
@@ -70,7 +70,11 @@ def _run_checks(collection: Collection[Document], mapping: CollectionMapping, ti
     yield reachable
     if reachable.status is not Status.OK:
         return
-    yield _guarded("index", timeout, lambda: _check_index(collection, mapping))
+    try:
+        index = CheckResult("index", *_check_index(collection, mapping))
+    except DRIVER_ERRORS as error:
+        index = CheckResult("index", Status.UNKNOWN, _describe(error, timeout))
+    yield index
     try:
         tally = _Tally(collection, mapping)
     except DRIVER_ERRORS as error:
@@ -83,13 +87,6 @@ def _run_checks(collection: Collection[Document], mapping: CollectionMapping, ti
         yield tally.check_missing_owners()
     else:
         yield from (CheckResult(name, Status.UNKNOWN, _OWNER_FILTER_DETAIL) for name in ("owner types", "no owner"))
-
-
-def _guarded(name: str, timeout: float, check: Callable[[], tuple[Status, str]]) -> CheckResult:
-    try:
-        return CheckResult(name, *check())
-    except DRIVER_ERRORS as error:
-        return CheckResult(name, Status.UNKNOWN, _describe(error, timeout))
 
 
 def _describe(error: Exception, timeout: float) -> str:
@@ -133,7 +130,7 @@ def _check_index(collection: Collection[Document], mapping: CollectionMapping) -
 
 
 def _sample_owner(collection: Collection[Document], mapping: CollectionMapping) -> Owner | None:
-    """Return an owner from one of the first documents, or ``None`` if they have no usable owner."""
+    """Return the first owner in the first 100 documents that a query can match, or ``None`` if there is none."""
     path = mapping.owner_path
     for document in collection.find({}, {path: 1}, limit=_SAMPLE_SIZE):
         value: Any = document
@@ -152,7 +149,7 @@ def _is_owner(value: object) -> TypeGuard[Owner]:
 def _explain(
     collection: Collection[Document], mapping: CollectionMapping, owner: Owner, hint: str
 ) -> tuple[set[str], set[str]]:
-    """Return the stages and the index names of the server's plan for an owner's query."""
+    """Return the names of the stages and of the indexes in the server's plan for an owner's query."""
     find = {
         "find": collection.name,
         "filter": mapping.build_filter(owner),
@@ -167,26 +164,26 @@ def _explain(
         codec_options=collection.codec_options,
         read_preference=collection.read_preference,
     )
-    nodes = list(_walk_plan(response["queryPlanner"]["winningPlan"]))
+    nodes = list(_iter_plan_nodes(response["queryPlanner"]["winningPlan"]))
     return {node["stage"] for node in nodes if "stage" in node}, {
         node["indexName"] for node in nodes if "indexName" in node
     }
 
 
-def _walk_plan(plan: object) -> Iterator[Mapping[str, Any]]:
-    """Yield every node of a plan, including those of all shards, but not of rejected plans."""
+def _iter_plan_nodes(plan: object) -> Iterator[Mapping[str, Any]]:
+    """Yield every node of a plan, including the plans of all shards, but not rejected plans."""
     if isinstance(plan, Mapping):
         yield plan
         plan = [child for name, child in plan.items() if name != "rejectedPlans"]
     if isinstance(plan, list):
         for child in plan:
-            yield from _walk_plan(child)
+            yield from _iter_plan_nodes(child)
 
 
 class _Tally:
-    """Numbers of documents by problem, from a single pass over the collection.
+    """The numbers of documents with each problem, from a single pass over the collection.
 
-    Documents of deleted projects are counted separately: each attribute is keyed by whether they are deleted.
+    Projects with an excluded status are counted separately: each attribute is keyed by whether they are excluded.
     """
 
     def __init__(self, collection: Collection[Document], mapping: CollectionMapping) -> None:
@@ -194,87 +191,89 @@ class _Tally:
         self._owner_types: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
         self._without_owner: Counter[bool] = Counter()
         self._documents: Counter[bool] = Counter()
-        for group in collection.aggregate(_tally_pipeline(mapping), collation=SIMPLE_COLLATION):
+        for group in collection.aggregate(_build_tally_pipeline(mapping), collation=SIMPLE_COLLATION):
             self._add(group["_id"], group["documents"])
 
     def _add(self, key: Mapping[str, Any], documents: int) -> None:
-        deleted = key["deleted"]
-        self._documents[deleted] += documents
+        excluded = key["excluded"]
+        self._documents[excluded] += documents
         if key["count"] is not None:
-            self._invalid_counts[deleted][key["count"]] += documents
+            self._invalid_counts[excluded][key["count"]] += documents
         types = {"number" if name in _NUMBER_TYPES else name for name in key["owner"]} - set(_EMPTY_TYPES)
         if not types:
-            self._without_owner[deleted] += documents
+            self._without_owner[excluded] += documents
         for name in types:
-            self._owner_types[deleted][name] += documents
+            self._owner_types[excluded][name] += documents
 
     def check_counts(self) -> CheckResult:
         """Report counts that are returned as 0 because they are not finite numbers."""
         name, invalid = "counts", self._invalid_counts[False]
-        deleted = self._deleted_suffix(self._invalid_counts[True].total())
+        excluded = self._excluded_suffix(self._invalid_counts[True].total())
         if not invalid:
             detail = f"all counts are finite numbers or missing ({self._checked})"
-            return CheckResult(name, Status.OK, detail + deleted)
+            return CheckResult(name, Status.OK, detail + excluded)
         detail = (
             f"{invalid.total():,} of {self._documents[False]:,} projects have a count that is not a finite number"
             f" and is returned as 0 ({_format_counts(invalid)})"
         )
-        return CheckResult(name, Status.PROBLEM, detail + deleted)
+        return CheckResult(name, Status.PROBLEM, detail + excluded)
 
     def check_owner_types(self) -> CheckResult:
         """Report owners stored with more than one type, or with a type that ``authenticate`` cannot return."""
         name, types = "owner types", self._owner_types[False]
         other_types = (number for kind, number in self._owner_types[True].items() if kind not in types)
-        deleted = self._deleted_suffix(sum(other_types))
+        excluded = self._excluded_suffix(sum(other_types))
         if len(types) > 1:
             detail = f"owners are stored with {len(types)} types ({_format_counts(types)})"
-            return CheckResult(name, Status.PROBLEM, detail + deleted)
-        if not types.keys() <= set(_OWNER_TYPES):
+            return CheckResult(name, Status.PROBLEM, detail + excluded)
+        if not types.keys() <= set(_SUPPORTED_OWNER_TYPES):
             detail = f"owners have a type that authenticate cannot return ({_format_counts(types)})"
-            return CheckResult(name, Status.PROBLEM, detail + deleted)
-        return CheckResult(name, Status.OK, (_format_counts(types) or "no owners") + deleted)
+            return CheckResult(name, Status.PROBLEM, detail + excluded)
+        return CheckResult(name, Status.OK, (_format_counts(types) or "no owners") + excluded)
 
     def check_missing_owners(self) -> CheckResult:
         """Report projects without an owner, which no user can see."""
         name, missing = "no owner", self._without_owner[False]
-        deleted = self._deleted_suffix(self._without_owner[True])
+        excluded = self._excluded_suffix(self._without_owner[True])
         if not missing:
-            return CheckResult(name, Status.OK, f"all projects have an owner ({self._checked}){deleted}")
+            return CheckResult(name, Status.OK, f"all projects have an owner ({self._checked}){excluded}")
         detail = f"{missing:,} of {self._documents[False]:,} projects have no owner"
-        return CheckResult(name, Status.PROBLEM, detail + deleted)
+        return CheckResult(name, Status.PROBLEM, detail + excluded)
 
     @property
     def _checked(self) -> str:
         return f"{self._documents[False]:,} checked"
 
-    def _deleted_suffix(self, affected: int) -> str:
-        return f"; affected deleted projects: {affected:,} of {self._documents[True]:,}" if affected else ""
+    def _excluded_suffix(self, affected: int) -> str:
+        return f"; affected excluded projects: {affected:,} of {self._documents[True]:,}" if affected else ""
 
 
 def _format_counts(types: Counter[str]) -> str:
     return ", ".join(f"{name} {number:,}" for name, number in sorted(types.items()))
 
 
-def _tally_pipeline(mapping: CollectionMapping) -> list[Document]:
-    """Build the pipeline that counts documents by exclusion, by the type of an invalid count and by owner types.
+def _build_tally_pipeline(mapping: CollectionMapping) -> list[Document]:
+    """Build a pipeline that counts documents by exclusion, type of an invalid count, and types of their owners.
 
-    There are few types, so the server needs little memory even for a large collection.
+    There are few combinations, so the server uses little memory even for a large collection.
     """
     status, count, owner = f"${mapping.status_path}", f"${mapping.count_path}", f"${mapping.owner_path}"
     count_type = {"$type": count}
     is_invalid = {
         "$cond": [
             {"$in": [count_type, _NUMBER_TYPES]},
-            # NaN is included: BSON sorts it before all other numbers.
+            # `$lte` includes NaN, which sorts before all other numbers.
             {"$or": [{"$gte": [count, Decimal128(_DOUBLE_LIMIT)]}, {"$lte": [count, Decimal128(f"-{_DOUBLE_LIMIT}")]}]},
             {"$not": [{"$in": [count_type, _EMPTY_TYPES]}]},
         ]
     }
     owners = {"$cond": [{"$isArray": [owner]}, owner, [owner]]}
+    # An empty string cannot be an owner id, so it counts as no owner.
     owner_type = {"$cond": [{"$eq": ["$$owner", ""]}, "null", {"$type": "$$owner"}]}
     owner_types = {"$setUnion": [{"$map": {"input": owners, "as": "owner", "in": owner_type}}, []]}
+    # Without `$literal`, a status such as "$plan" would be a reference to a field.
     key = {
-        "deleted": {"$in": [status, [{"$literal": text} for text in mapping.excluded_statuses]]},
+        "excluded": {"$in": [status, [{"$literal": text} for text in mapping.excluded_statuses]]},
         "count": {"$cond": [is_invalid, count_type, None]},
         "owner": owner_types if mapping.uses_owner_field else {"$literal": []},
     }

@@ -74,7 +74,7 @@ def build_store_error(what: str, error: Exception) -> StoreError:
 
 
 def set_tolerant_codec(collection: Collection[Any]) -> Collection[Document]:
-    """Return the collection with options that decode invalid UTF-8 and every date. Only its UUID option is kept."""
+    """Return the collection with codec options that decode invalid UTF-8 and every date, and its UUID option."""
     try:
         return collection.with_options(codec_options=_codec_options(collection.codec_options.uuid_representation))
     except NotImplementedError:  # mongomock, which does not support these options

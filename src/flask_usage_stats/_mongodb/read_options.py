@@ -1,4 +1,4 @@
-"""What reads need to know about a collection, remembered for a while."""
+"""A cache of what the store has found out about collections: the index to use, and collation support."""
 
 import weakref
 from collections import OrderedDict
@@ -12,40 +12,40 @@ _MAX_COLLECTIONS: Final = 1000
 
 
 class ReadOptions(NamedTuple):
-    """How a collection is read."""
+    """The options with which a collection is read."""
 
-    #: The name of the index to read through, or None if none serves or the indexes cannot be listed.
+    #: The name of the index to use, or ``None`` if no index serves or the indexes cannot be listed.
     hint: str | None
     #: Whether the server supports collations.
     has_collation: bool = True
 
 
 class ReadOptionsCache:
-    """Options by client and collection name: at most 1,000, each for five minutes."""
+    """The options of up to 1,000 collections, by client and full name. Each entry expires after five minutes."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[tuple[int, str], tuple[weakref.ref[Any], float, ReadOptions]] = OrderedDict()
 
     def get(self, collection: Collection[Any]) -> ReadOptions | None:
-        """Return the options of a collection, or None if they are not known or too old."""
-        entry = self._entries.get(_key_of(collection))
+        """Return the options of a collection, or ``None`` if they are unknown or expired."""
+        entry = self._entries.get(_build_key(collection))
         if entry is None:
             return None
         client, expires, options = entry
-        # The id of a client that no longer exists may belong to another one.
+        # The `id` of a client that no longer exists may have been reused for another client.
         return options if client() is collection.database.client and monotonic() < expires else None
 
     def set(self, collection: Collection[Any], options: ReadOptions) -> None:
-        """Remember the options of a collection."""
+        """Store the options of a collection. If the cache is full, the oldest entry is removed."""
         entry = weakref.ref(collection.database.client), monotonic() + _LIFETIME, options
-        self._entries[_key_of(collection)] = entry
+        self._entries[_build_key(collection)] = entry
         while len(self._entries) > _MAX_COLLECTIONS:
             self._entries.popitem(last=False)
 
     def forget(self, collection: Collection[Any]) -> None:
-        """Find the options out anew at the next read."""
-        self._entries.pop(_key_of(collection), None)
+        """Remove the options of a collection, so that the next read determines them again."""
+        self._entries.pop(_build_key(collection), None)
 
 
-def _key_of(collection: Collection[Any]) -> tuple[int, str]:
+def _build_key(collection: Collection[Any]) -> tuple[int, str]:
     return id(collection.database.client), collection.full_name

@@ -1,4 +1,4 @@
-"""Reading the projects of one owner: a single query, in batches, within a time limit."""
+"""Read the projects of one owner from a collection: in batches, each project once, within a time limit."""
 
 import logging
 from collections.abc import Generator, Iterator
@@ -33,7 +33,7 @@ _BATCH_SIZE: Final = 2000  # documents; large enough for few round trips, small 
 _CLOSE_TIMEOUT: Final = 0.5  # seconds
 _UUID_LENGTH: Final = 16  # bytes
 _WARNING_INTERVAL: Final = 3600  # seconds
-# The server's codes for a failed login, a hint that names no index, and a collation other than the one of a view.
+# Error codes of the server: the login failed; no index has the name in the hint; the view has another collation.
 _AUTHENTICATION_FAILED: Final = 18
 _BAD_HINT: Final = 2
 _VIEW_COLLATION: Final = 167
@@ -48,15 +48,16 @@ def read_projects(
     timeout: float,
     cache: ReadOptionsCache,
 ) -> Generator[list[Document], None, None]:
-    """Yield the projects of *owner* in batches, each of which is one reply of the server.
+    """Yield the projects of an owner in non-empty batches, one for each reply of the server.
 
-    A batch is cleared when the next one is requested. The query is sent again, without what was yielded
-    before, only in these cases: the index of the hint no longer exists, the server does not support
-    collations, or the driver cannot decode a value; the server then replaces such values by empty ones.
+    A batch is cleared when the next one is requested. The query is sent again if the index in its hint no longer
+    exists, if the server does not support collations, or if the driver cannot decode a value; in the last case, the
+    server replaces such values by empty ones. Documents that were already yielded are then skipped.
 
-    :param timeout: seconds that the database may take for everything, including the queries of an *owner_filter*.
-    :raises StoreError: the projects could not be read completely within the timeout.
-    :raises ConfigurationError: *owner_filter* did not return a filter.
+    :param timeout: the total time that the database may take, in seconds, including the queries of *owner_filter*.
+    :param cache: the read options of collections, which this function reads and updates.
+    :raises StoreError: the projects could not be read completely within the timeout, or an ``_id`` cannot be decoded.
+    :raises ConfigurationError: *owner_filter* did not return a non-empty ``dict``.
     :raises Exception: whatever *owner_filter* raises.
     """
     limit = TimeLimit(timeout)
@@ -68,7 +69,8 @@ def read_projects(
     yielded = _YieldedIds(is_checked=options.hint is None)
     while True:
         collation = SIMPLE_COLLATION if options.has_collation else None
-        cursor = collection.find(query_filter, projection, collation=collation, batch_size=_BATCH_SIZE)
+        # A copy, because mongomock changes the projection while it reads.
+        cursor = collection.find(query_filter, dict(projection), collation=collation, batch_size=_BATCH_SIZE)
         if options.hint is not None:
             cursor.hint(options.hint)
         try:
@@ -79,7 +81,7 @@ def read_projects(
                 new.clear()
                 batch.clear()
         except InvalidBSON as error:
-            if projection is not mapping.projection:  # an `_id` is returned as it is stored
+            if projection is not mapping.projection:  # the `_id`, which the server does not replace
                 raise build_store_error("the projects could not be read", error) from error
             projection = _build_decodable_projection(mapping, collection.codec_options)
         except OperationFailure as error:
@@ -92,17 +94,21 @@ def read_projects(
 def _find_options(
     collection: Collection[Document], mapping: CollectionMapping, limit: TimeLimit, cache: ReadOptionsCache
 ) -> ReadOptions:
+    """Return the cached options of a collection, or determine them by listing its indexes.
+
+    :raises StoreError: the database did not respond in time, or the login failed.
+    """
     options = cache.get(collection)
     if options is not None:
         return options
-    if not mapping.uses_owner_field or not isinstance(collection, Collection):  # mongomock has no indexes to use
+    if not mapping.uses_owner_field or not isinstance(collection, Collection):  # mongomock does not use indexes
         return ReadOptions(hint=None)
     try:
         options = ReadOptions(limit.run(find_serving_index, collection, mapping.owner_path))
     except DRIVER_ERRORS as error:
         if not isinstance(error, OperationFailure) or error.timeout or error.code == _AUTHENTICATION_FAILED:
             raise build_store_error("the projects could not be read", error) from error
-        options = ReadOptions(hint=None)  # a view, or the command is not permitted or not supported
+        options = ReadOptions(hint=None)  # a view, or listing indexes is not permitted or not supported
     else:
         if options.hint is None:
             _warn_missing_index(mapping.owner_path)
@@ -111,7 +117,7 @@ def _find_options(
 
 
 def _warn_missing_index(path: str) -> None:
-    global _last_warning  # noqa: PLW0603 # once an hour for the whole process
+    global _last_warning  # noqa: PLW0603 # at most one warning an hour per process
     now = monotonic()
     if _last_warning is None or now - _last_warning >= _WARNING_INTERVAL:
         _last_warning = now
@@ -123,9 +129,9 @@ def _warn_missing_index(path: str) -> None:
 def _adapt_options(
     options: ReadOptions, error: OperationFailure, collection: Collection[Document], cache: ReadOptionsCache
 ) -> ReadOptions:
-    """Return the options for a second attempt.
+    """Return the options with which to send a rejected query again.
 
-    :raises StoreError: other options would not help.
+    :raises StoreError: the query would be rejected with any options.
     """
     if error.code == _BAD_HINT and options.hint is not None:
         cache.forget(collection)
@@ -143,10 +149,10 @@ def _adapt_options(
 
 
 class _YieldedIds:
-    """The ids of the documents that were yielded, to recognize those that are read again.
+    """The ids of the documents that were yielded, so that no document is yielded twice.
 
-    :param is_checked: whether documents with a known id are left out from now on. Reads through an index
-        that serves need no check, so their ids are only kept in case the query has to be sent again.
+    :param is_checked: whether :meth:`add` removes documents that were yielded before. This is not necessary while
+        reading through an index that serves; ids are then only collected in case the query must be sent again.
     """
 
     def __init__(self, *, is_checked: bool) -> None:
@@ -155,7 +161,10 @@ class _YieldedIds:
         self._keys: set[bytes] = set()
 
     def add(self, batch: list[Document], *, is_last: bool) -> list[Document]:
-        """Return the documents of a batch that were not yielded before. Documents without an id are new."""
+        """Add the ids of a batch and return its documents, or only the new ones if the ids are checked.
+
+        Documents without an ``_id`` are always new. The ids of the last batch are only necessary if they are checked.
+        """
         if not self.is_checked:
             if not is_last:
                 self._pending += [document[ID] for document in batch if ID in document]
@@ -173,17 +182,17 @@ class _YieldedIds:
 
 
 def _read_replies(cursor: Cursor[Document], limit: TimeLimit) -> Iterator[list[Document]]:
-    """Yield the documents of each reply of the server.
+    """Yield the documents of each reply of the server, and close the cursor at the end.
 
     :raises InvalidBSON: the driver cannot decode a document.
-    :raises OperationFailure: the server refused the query; it was not sent for longer than the first reply.
-    :raises StoreError: the query failed later or did not finish in time.
+    :raises OperationFailure: the server rejected the query before it returned any documents.
+    :raises StoreError: reading failed in any other way, or did not finish in time.
     """
     read = 0
     try:
         while True:
             try:
-                # Not within a context that is left open at the yield: it would apply to the caller's operations.
+                # The timeout context must not be open at the `yield`: it would apply to the caller's operations.
                 reply = limit.run(_fetch_reply, cursor, read)
             except InvalidBSON:
                 raise
@@ -205,21 +214,24 @@ def _read_replies(cursor: Cursor[Document], limit: TimeLimit) -> Iterator[list[D
 
 
 def _fetch_reply(cursor: Cursor[Document], read: int) -> list[Document]:
-    """Return all documents of the next reply, or none at the end; *read* is the number of earlier documents."""
+    """Return the documents of the next reply, or an empty list at the end.
+
+    :param read: the number of documents that were fetched before.
+    """
     first = next(cursor, None)
     if first is None:
         return []
-    if not isinstance(cursor, Cursor):  # mongomock, which has everything in memory
+    if not isinstance(cursor, Cursor):  # mongomock has no replies, so the batches have a fixed size
         return [first, *islice(cursor, _BATCH_SIZE - 1)]
     rest = cursor.retrieved - read - 1
-    # `to_list` is a fifth faster than iteration.
+    # `to_list` is about 20 % faster than iteration.
     return [first, *cursor.to_list(rest)] if rest else [first]
 
 
 def _kill_cursor(cursor: Cursor[Document]) -> None:
-    """Close a cursor on the server whose connection failed, without waiting for it.
+    """Close a cursor on the server after its connection failed, in a thread, without waiting for the result.
 
-    PyMongo forgets such a cursor, and the server keeps it for ten minutes.
+    PyMongo does not close such a cursor, and the server would keep it for ten minutes. The command may fail.
     """
     collection = cursor.collection
     command = {"killCursors": collection.name, "cursors": [Int64(cursor.cursor_id or 0)]}
@@ -233,13 +245,17 @@ def _kill_cursor(cursor: Cursor[Document]) -> None:
 
 
 def _build_decodable_projection(mapping: CollectionMapping, options: CodecOptions[Document]) -> Document:
-    """Build a projection in which the server replaces every value that the driver may be unable to decode."""
+    """Build a projection with which the server replaces all values (except ``_id``) that may not be decodable."""
     uuid_subtype = UUID_SUBTYPE if options.uuid_representation == UuidRepresentation.STANDARD else OLD_UUID_SUBTYPE
     return {path: 1 if path == ID else _build_decodable_value(f"${path}", uuid_subtype) for path in mapping.projection}
 
 
 def _build_decodable_value(value: str, uuid_subtype: int) -> Document:
-    """Build the expression for a value: containers and binary data other than UUIDs become empty."""
+    """Build an expression that replaces arrays, objects, code with scope and binary data except UUIDs by empty values.
+
+    :param value: the expression for the stored value, such as ``"$name"``.
+    :param uuid_subtype: the subtype of the UUIDs to leave unchanged.
+    """
     value_type = {"$type": value}
     # BSON compares binary values by length, then by subtype, then by content.
     first_uuid, last_uuid = (Binary(bytes([byte]) * _UUID_LENGTH, uuid_subtype) for byte in (0x00, 0xFF))

@@ -1,4 +1,4 @@
-"""The store that reads projects from a MongoDB collection."""
+"""The store for projects in a MongoDB collection."""
 
 from collections.abc import Callable, Iterable, Mapping
 from inspect import iscoroutinefunction
@@ -18,7 +18,7 @@ from .mapping import CollectionMapping, Document, OwnerFilter
 from .read_options import ReadOptionsCache
 from .reading import read_projects
 
-#: A PyMongo collection, or a callable that returns one and is called once per request.
+#: A PyMongo collection, or a callable without arguments that returns one and is called once per read.
 #:
 #: .. versionadded:: 0.1.0
 CollectionSource: TypeAlias = Collection[Any] | Callable[[], Collection[Any]]
@@ -33,25 +33,27 @@ class ProjectStore:
 
         ProjectStore(db.projects, fields={"owner": "user_id", "totalRequest": "stats.hits"})
 
-    :param collection: a PyMongo collection, or a callable that returns one and is called once per request
-        (for application factories, Flask-PyMongo and servers that fork). The client is not used before
-        the first request.
-    :param fields: maps field names to the paths where they are stored: the names of the response fields, and
-        ``owner``. The default path of a field is its name.
-    :param owner_filter: takes the owner and must return the filter for their projects, a non-empty ``dict``. It
-        replaces the match on the owner's path, for example if projects belong to teams.
-    :param owner_type: the type in which owners are stored: ``str``, ``int``, ``ObjectId`` or ``UUID``. Owners that
-        are strings are converted to it; a string that cannot be converted matches no projects. By default a string
-        matches strings and, if it has 24 hexadecimal digits, ObjectIds.
-    :param excluded_statuses: projects with exactly one of these statuses are neither returned nor counted.
-    :param timeout: seconds in which a read must finish, greater than 0 and at most 3600. It starts when
-        *collection* has been called. A shorter ``pymongo.timeout`` around the request takes precedence.
-    :raises ConfigurationError: an argument is invalid; the message says what to pass.
+    :param collection: a PyMongo collection, or a callable without arguments that returns one. The callable is called
+        once per read; use it with application factories, Flask-PyMongo and servers that fork. The client is not used
+        before the first read.
+    :param fields: maps field names to the paths where they are stored. The names are those of the response fields,
+        and ``owner``. The default path of a field is its name.
+    :param owner_filter: a function that is called once per read with the owner id (converted to *owner_type*) and
+        must return a MongoDB filter for the owner's projects, a non-empty ``dict``. It replaces the match on the
+        owner's path, for example if projects belong to teams.
+    :param owner_type: the type in which owners are stored: ``str``, ``int``, ``ObjectId`` or ``UUID``. An owner id
+        that is a string is converted to it; a string that cannot be converted matches no projects. By default, a
+        string matches equal strings and, if it has 24 hexadecimal digits, the ObjectId with these digits.
+    :param excluded_statuses: projects whose status equals one of these strings are neither returned nor counted.
+    :param timeout: the time that the database may take for one read, in seconds, greater than 0 and at most 3600. It
+        includes the queries of *owner_filter*, but not the call of *collection*. A shorter ``pymongo.timeout`` context
+        takes precedence.
+    :raises ConfigurationError: an argument is invalid; the message says what to pass instead.
 
     .. versionadded:: 0.1.0
     """
 
-    def __init__(  # noqa: PLR0913 # each describes one aspect of the collection
+    def __init__(  # noqa: PLR0913 # each parameter describes one aspect of the collection
         self,
         collection: CollectionSource,
         *,
@@ -62,46 +64,50 @@ class ProjectStore:
         timeout: float = 5.0,
     ) -> None:
         self._source = _validate_source(collection)
-        # `with_options` takes as long as Flask's routing, so call it once if the collection is known.
+        # `with_options` takes as long as Flask's routing, so call it only once if a collection was passed.
         self._opened = set_tolerant_codec(self._source) if _is_collection(self._source) else None
         self._mapping = CollectionMapping(fields, owner_filter, owner_type, excluded_statuses)
         self._timeout = validate_timeout(timeout)
         self._read_options = ReadOptionsCache()
 
     def iter_projects(self, owner: Owner, /) -> Iterable[Mapping[str, object]]:
-        """Read the projects of one owner in a single query, in batches and in no particular order.
+        """Read the projects of one owner, each once and in no particular order.
 
-        Only if the driver cannot decode a value is a second query sent. Such a value is
-        returned as an empty value of its type.
+        Iterating over the result sends one query and reads its documents in batches. The query is sent again only if
+        its index was dropped, if the server does not support collations, or if the driver cannot decode a value. In
+        the last case, arrays, documents and binary data other than UUIDs are returned as empty values.
 
         .. code-block:: python
 
             {"_id": ObjectId("507f1f77bcf86cd799439012"), "name": "api-service", "totalRequest": 89456}
 
-        :param owner: the owner's id, as returned by ``authenticate``.
-        :returns: documents with the names of the response fields and no other fields; datetimes are naive UTC.
-            Empty if the owner has no projects.
-        :raises StoreError: the projects could not be read completely within the timeout; the driver's error is the
-            ``__cause__``.
-        :raises ConfigurationError: *collection* did not return a collection, or *owner_filter* not a filter.
+        Errors of *collection* are raised by the call, all others during the iteration.
+
+        :param owner: the owner id, as returned by ``authenticate``.
+        :returns: an iterable of documents, to be consumed once. Their keys are names of response fields. Dates are
+            naive datetimes in UTC, or ``DatetimeMS`` outside the years 1 to 9999. Empty if the owner has no projects.
+        :raises StoreError: the projects could not be read completely within the timeout, or an ``_id`` cannot be
+            decoded. If the driver raised an error, it is the ``__cause__``.
+        :raises ConfigurationError: *collection* did not return a collection, or *owner_filter* did not return a
+            non-empty ``dict``.
         :raises Exception: whatever *collection* and *owner_filter* raise.
         """
         batches = read_projects(self._open(), self._mapping, owner, self._timeout, self._read_options)
         return BatchedDocuments(batches)
 
     def ensure_indexes(self) -> str:
-        """Create the index that the query needs, unless one that serves exists.
+        """Create an index on the owner's path, unless an index that serves the query exists.
 
-        An index serves if it is on the owner's path alone, in either direction or hashed, or on the owner's path and
-        ``_id``, and is neither partial, sparse nor hidden and has no collation.
-        The index does not include the counter; otherwise every increment would have to update the index.
+        An existing index serves if its only key is the owner's path (ascending, descending or hashed) or if its keys
+        are the owner's path and ``_id``, and if it is not partial, sparse or hidden and has no collation.
+        An index with other keys does not serve: a project that is updated during a read could be missed or read twice.
         The store's *timeout* does not apply, because large collections take longer to index.
 
         :returns: the name of the existing or new index.
-        :raises ConfigurationError: *owner_filter* is set, so the paths to index are not known; or *collection* did not
-            return a collection.
-        :raises StoreError: an index that would serve is hidden, another index is in the way, or the database did not
-            respond or rejected the command; the driver's error, if there is one, is the ``__cause__``.
+        :raises ConfigurationError: the store has an *owner_filter*, so the paths to index are not known; or
+            *collection* did not return a collection.
+        :raises StoreError: an index that would serve is hidden; an existing index prevents the creation; or the
+            database did not respond or rejected a command. If the driver raised an error, it is the ``__cause__``.
         :raises Exception: whatever *collection* raises.
         """
         collection = self._open()
@@ -120,16 +126,16 @@ class ProjectStore:
 
 
 def open_store(store: ProjectStore) -> tuple[Collection[Document], CollectionMapping]:
-    """Return the collection of a store and its mapping. Only for other modules of this package.
+    """Return the collection and the mapping of a store, for other modules of this package.
 
     :raises ConfigurationError: the store's *collection* did not return a collection.
     :raises Exception: whatever *collection* raises.
     """
-    return store._open(), store._mapping  # noqa: SLF001 # the one place, so that the public class has no such method
+    return store._open(), store._mapping  # noqa: SLF001 # the public class has no method for this
 
 
 def _is_collection(source: CollectionSource) -> TypeGuard[Collection[Any]]:
-    # Test the class: a database returns a collection for every attribute name, and a collection is callable.
+    # Test the class: an instance of Database or Collection has every attribute, and both are callable.
     return all(hasattr(source.__class__, name) for name in ("find_one", "with_options"))
 
 
@@ -168,9 +174,9 @@ def _validate_collection(collection: Any) -> Collection[Any]:  # noqa: ANN401 # 
 
 
 def validate_timeout(timeout: float) -> float:
-    """Validate a timeout in seconds.
+    """Return a timeout in seconds if it is valid.
 
-    :raises ConfigurationError: it is not a number, or not in the permitted range.
+    :raises ConfigurationError: *timeout* is not a number, or not greater than 0 and at most 3600.
     """
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= _MAX_TIMEOUT:
         raise ConfigurationError(
