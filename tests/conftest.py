@@ -1,4 +1,4 @@
-"""Fixtures: a database of each kind, an application and requests to it; and the settings of hypothesis."""
+"""Shared fixtures (databases, applications, requests) and the Hypothesis settings."""
 
 import contextlib
 import os

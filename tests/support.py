@@ -1,4 +1,4 @@
-"""What several test modules share."""
+"""Helpers for several test modules."""
 
 import json
 from importlib.util import module_from_spec, spec_from_file_location
@@ -27,7 +27,7 @@ INVALID_TOKEN = f'{CHALLENGE}, error="invalid_token", error_description="Invalid
 
 
 class StubStore:
-    """A store that yields the same rows to every owner and then raises an error, if it has one."""
+    """A store that yields the same projects to every owner and then raises *error*, if there is one."""
 
     def __init__(self, *rows, error=None):
         self.rows = rows
@@ -40,7 +40,7 @@ class StubStore:
 
 
 class ListStore:
-    """A store that yields the rows of the owner."""
+    """A store that returns the projects of the owner."""
 
     def __init__(self, *rows):
         self.rows = rows
@@ -50,7 +50,7 @@ class ListStore:
 
 
 def raiser(error):
-    """Return a callback that takes anything and raises an error."""
+    """Return a callable that accepts any arguments and raises an error."""
 
     def callback(*_arguments, **_options):
         raise error

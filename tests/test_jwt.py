@@ -16,7 +16,7 @@ ID = ObjectId("507f1f77bcf86cd799439011")
 
 @pytest.fixture
 def host():
-    """Return an application with tokens and one project of ada's."""
+    """Return an application that signs tokens, with one project owned by ada."""
     projects = mongomock.MongoClient().platform.projects
     projects.insert_many([{"_id": 1, "owner": "ada"}, {"_id": 2, "owner": "bob"}])
     return jwt_app(ProjectStore(projects))
@@ -61,7 +61,7 @@ class TestJwtIdentity:
         ],
     )
     def test_unusable_token(self, host, make, caplog):
-        """An unusable token is our 401; nothing is logged."""
+        """An unusable token gets the 401 response; nothing is logged."""
         response = get(host, f"Bearer {make(host)}")
         assert (response.status_code, response.data) == (401, INVALID)
         assert response.headers["WWW-Authenticate"] == INVALID_TOKEN

@@ -1,4 +1,4 @@
-"""The schemas of the wire contract."""
+"""The schemas of the response bodies."""
 
 import math
 

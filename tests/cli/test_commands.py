@@ -38,7 +38,7 @@ class TestFormats:
         assert (result.exit_code, result.stderr) == (0, "")
 
     def test_every_parameter_is_an_option(self):
-        """The format has an option with one more choice."""
+        """Every parameter has an option; ``--format`` has one more choice."""
         assert {*_PARAMETERS, "format"} == set(ParametersSchema().fields)
 
     @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ class TestErrors:
         ],
     )  # fmt: skip
     def test_invalid_options_are_one_line(self, flask, options, message):
-        """Each message of the route follows the name of its option."""
+        """Each message is that of the route, preceded by the option."""
         result = flask(ListStore(), "report", "--owner", "ada", *options)
         assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {message}\n")
 
@@ -170,7 +170,7 @@ class TestOpenAPI:
 class TestGroup:
     @pytest.mark.parametrize("command", [[], ["report"], ["check"], ["ensure-indexes"], ["openapi"]])
     def test_help_has_a_summary(self, flask, command):
-        """The group and every command say what they do."""
+        """The group and every command have a summary."""
         result = flask(ListStore(), *command, "--help")
         assert result.exit_code == 0
         assert result.stdout.splitlines()[2].startswith("  ")

@@ -101,7 +101,7 @@ def test_date_is_that_of_the_sort(report, filled):
 
 
 def test_stored_text_cannot_control_the_terminal(terminal, report, projects):
-    """Control characters are escaped, and nothing is markup; dates in names stay; large numbers are short."""
+    """Control characters are escaped, markup is not interpreted, dates in names are unchanged, large numbers are short."""
     projects.insert_many(
         [
             {"_id": 1, "owner": "ada", "name": "\x1b[2J[red]x[/red]\n\u202e", "totalRequest": Decimal128("3.5")},
@@ -123,7 +123,7 @@ def test_stored_text_cannot_control_the_terminal(terminal, report, projects):
 
 
 def test_characters_that_the_encoding_lacks_are_escaped(app_factory, projects):
-    """The table is ASCII in an ASCII terminal, also if a name has to be cut."""
+    """The table is ASCII in an ASCII terminal, even if a name has to be cut."""
     projects.insert_many(
         [{"_id": 1, "owner": "ada", "name": "blög"}, {"_id": 2, "owner": "ada", "name": "x" * 100, "plan": "p" * 40}]
     )

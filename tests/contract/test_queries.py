@@ -176,7 +176,7 @@ def test_own_projects_only(any_projects, app_factory, owners, caller, parameters
 @few_examples
 @given(stored=st.lists(documents(), max_size=12), parameters=queries(), limits=st.lists(st.integers(1, 5), min_size=1))
 def test_pages(any_projects, client, stored, parameters, limits):
-    """Pages of any size return every row once and in order, with the same total and groups, and end."""
+    """Pages of any size contain every row once and in order, with the same total and groups, and pagination ends."""
     fill(any_projects, stored)
     full = strict_json(client.get("/api/usage?" + urlencode(parameters)))
     found, cursor, count = [], None, 0

@@ -576,7 +576,7 @@ class TestIdentity:
 
     @pytest.mark.parametrize("error", [RuntimeError("secret"), RequestRedirect("/login"), HTTPException("secret")])
     def test_broken_callback(self, projects, get_usage, caplog, error):
-        """Any other exception of the callback is the 500, logged without its message."""
+        """Any other exception of the callback gets the 500 response and is logged without its message."""
         response = get_usage(projects, raiser(error))
         assert (response.status_code, response.data) == (500, FAILED)
         (record,) = caplog.records
@@ -603,7 +603,7 @@ class TestIdentity:
         ids=repr,
     )
     def test_invalid_owners(self, projects, get_usage, caplog, value):
-        """A value of a wrong type never reaches a query and is the 500."""
+        """A value of a wrong type never reaches a query and gets the 500 response."""
         projects.insert_one({"owner": value if isinstance(value, bool) else "ada"})
         response = get_usage(projects, lambda: value)
         assert (response.status_code, response.data) == (500, FAILED)

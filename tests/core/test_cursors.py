@@ -1,4 +1,4 @@
-"""Cursors: text that leads back to a position, and only for the query that it came from."""
+"""Cursors: encoded positions that are valid only for the query that they were created for."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -30,7 +30,7 @@ def test_positions_survive_encoding(sort_key, id_key):
 @pytest.mark.parametrize("sort", ["totalRequest", "name", "updatedAt"])
 @pytest.mark.parametrize("sort_key", ["x", "é\ud800\n", None, True, 0.5, 7, [], {}])
 def test_sort_keys_must_have_the_type_of_the_sort(sort, sort_key):
-    """A key of another type is refused, also with a valid checksum."""
+    """A key of another type is refused, even with a valid checksum."""
     types = {"totalRequest": (int, float), "name": (str, type(None)), "updatedAt": (int, type(None))}
     query = UsageQuery(sort=sort, limit=2)
     text = encode_cursor(CursorPosition(sort_key, b"\0"), "ada", query)
@@ -51,7 +51,7 @@ def test_every_character_counts():
 
 
 def test_page_size_format_and_groups_may_change_between_pages():
-    """They do not change which rows there are, nor their order."""
+    """Page size, format and groups affect neither the rows nor their order."""
     text = encode_cursor(POSITION, "ada", QUERY)
     assert decode_cursor(text, "ada", UsageQuery(limit=500, format="csv", group_by=("plan",))) == POSITION
 
@@ -84,13 +84,13 @@ def test_cursors_of_other_queries_are_refused(owner, other):
     ids=lambda content: repr(content[:12]),
 )
 def test_content_that_was_never_encoded_is_refused(content):
-    """Content that no position has is refused, also with a valid checksum."""
+    """Content that does not describe a position is rejected, even with a valid checksum."""
     with pytest.raises(ValueError, match="not a cursor"):
         decode_cursor(forge(content), "ada", QUERY)
 
 
 @given(st.text(max_size=60))
 def test_no_text_is_a_failure(text):
-    """Any text is either a cursor or a ValueError."""
+    """Any text is either decoded or raises ValueError."""
     with pytest.raises(ValueError, match="not a cursor"):
         decode_cursor(text, "ada", QUERY)

@@ -93,7 +93,7 @@ def test_groups_with_counts_that_are_not_finite_are_converted(odd):
 
 
 def test_shapes_are_grouped():
-    """Documents of several shapes become one batch for each shape, all rows in all."""
+    """Documents of several shapes become one batch per shape, and no row is lost."""
     documents = [PLAIN, {"_id": 1}, PLAIN, {"_id": 2}, {"totalRequest": 1, "_id": 3}]
     assert sorted(len(batch.rows) for batch in convert(documents)) == [1, 2, 2]
     assert convert([]) == []

@@ -36,5 +36,5 @@ def test_several_fields_are_in_the_order_of_the_request():
 
 @pytest.mark.parametrize("total", [0, -3])
 def test_shares_of_a_total_that_is_not_positive_are_null(total):
-    """There is no part of nothing."""
+    """A share of a total that is 0 or negative is null."""
     assert summarize(["plan"], [(total, {})], total)[0]["share"] is None

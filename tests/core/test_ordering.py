@@ -7,7 +7,7 @@ from flask_usage_stats._core.query import DEFAULT_QUERY, CursorPosition, UsageQu
 
 
 def test_no_filters_need_no_predicate():
-    """A query without filters lets every row pass without asking."""
+    """No predicate is built if the query has no filters."""
     assert build_predicate(DEFAULT_QUERY) is None
 
 

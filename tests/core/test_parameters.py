@@ -39,7 +39,7 @@ def test_unknown_names_are_ignored():
 
 
 def test_every_parameter_is_parsed():
-    """Every parameter has its attribute of the query."""
+    """Every parameter sets its attribute of the query."""
     query = read(
         status=["Live", "STOPPED"],
         projectType="Node",
@@ -162,5 +162,5 @@ class TestCursor:
         assert refused(limit="2", cursor=text) == {"cursor": [MUST["cursor"]]}
 
     def test_cursor_is_checked_if_the_other_parameters_are_valid(self):
-        """Otherwise nothing can be said about it, because it depends on them."""
+        """Otherwise the cursor cannot be checked, because its checksum depends on them."""
         assert refused(limit="x", cursor="x") == {"limit": [MUST["limit"]]}

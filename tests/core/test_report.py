@@ -120,7 +120,7 @@ def test_milliseconds_have_three_digits(milliseconds, others, names, output):
 
 
 def test_more_documents_than_a_batch():
-    """More documents than are processed at a time are all there, mixed with odd ones."""
+    """All rows are returned if there are more documents than fit in a batch, including odd ones."""
     stored = [{"_id": number, "totalRequest": Decimal128(str(number))} for number in range(2500)]
     stored += [{"_id": ObjectId(), "totalRequest": number} for number in range(2500)]
     report = build_report(stored, DEFAULT_QUERY, JSON)
@@ -146,7 +146,7 @@ def test_rows_that_are_converted_on_a_second_attempt_are_counted_once(output, od
 
 @given(st.permutations([{"_id": "\udcfe", "name": "1"}, {"_id": "\udcff", "name": "2"}, {"_id": "x", "name": "3"}]))
 def test_order_does_not_depend_on_the_order_of_reading(stored):
-    """Ids that are returned alike still have one order."""
+    """Ids that are returned as the same text still have a fixed order."""
     expected = build_report(sorted(stored, key=itemgetter("name")), DEFAULT_QUERY, JSON).encoded_rows
     assert build_report(stored, DEFAULT_QUERY, JSON).encoded_rows == expected
 

@@ -37,13 +37,13 @@ def test_rows_have_the_fields_of_the_response_in_its_order():
         ),
     ],
 )
-def test_only_lossy_conversions_are_recorded(documents, examples):
+def test_only_values_that_do_not_fit_are_recorded(documents, examples):
     """A value that is only written in another format is not recorded; examples have the returned id."""
     assert adjusted(documents).examples == examples
 
 
 def test_examples_are_limited_to_five_projects():
-    """All adjusted values are counted, but only five projects are named, also if their id is null."""
+    """All adjusted values are counted, but only five projects are named, even if their id is null."""
     adjustments = adjusted([{"totalRequest": "x"}] * 1000 + [{"_id": ObjectId(), "totalRequest": "x"}])
     assert adjustments.count == 1001
     assert len(adjustments.examples) == 5

@@ -181,7 +181,7 @@ def test_long_keys_are_truncated_and_stay_different():
     ],
 )
 def test_sums_are_exact_and_rounded_once(counts, total):
-    """A whole sum is an integer, also if its terms were not; any other is the nearest double."""
+    """A whole sum is an integer, even if its terms were not; any other is the nearest double."""
     result = values.sum_exactly(counts)
     assert result == pytest.approx(total, rel=1e-15)
     assert type(result) is type(total)

@@ -26,7 +26,7 @@ def test_unreachable(trial, proxy):
 @pytest.mark.parametrize("connected", [True, False])
 @pytest.mark.injects("no byte arrives, and no connection is closed", "the error, then complete responses")
 def test_black_hole(trial, proxy, connected):
-    """A network that drops everything is an error in time, for old and new connections."""
+    """A network that drops everything results in the error response within the time limit, for old and new connections."""
     host = trial.host(proxy.uri)
     if connected:
         trial.healthy(host)
@@ -39,7 +39,7 @@ def test_black_hole(trial, proxy, connected):
 
 @pytest.mark.injects("no byte arrives from the second batch on", "the error, then complete responses")
 def test_black_hole_between_batches(trial, proxy):
-    """A network that drops everything halfway is an error in time, including the closing of the cursor."""
+    """A network that drops everything halfway results in the error response within the time limit, including the closing of the cursor."""
 
     async def swallow(reply, line):
         proxy.swallow()
@@ -56,7 +56,7 @@ def test_black_hole_between_batches(trial, proxy):
     "every connection is closed and new ones are refused from the second batch on", "the error, then complete responses"
 )
 def test_unreachable_between_batches(trial, proxy):
-    """A server that becomes unreachable halfway is an error in time, including the closing of the cursor."""
+    """A server that becomes unreachable halfway results in the error response within the time limit, including the closing of the cursor."""
 
     async def refuse(reply, line):
         await proxy.refuse_now()
@@ -132,7 +132,7 @@ SILENT = [nothing, half_then_nothing]
     "the error, then complete responses",
 )
 def test_damaged_replies(trial, proxy, fault, commands):
-    """If every reply is damaged the response is the error, also after the first batch."""
+    """If every reply is damaged the response is the error, even after the first batch."""
     host = trial.host(proxy.uri)
     trial.healthy(host)
     proxy.damage(fault, commands=commands)
@@ -289,7 +289,7 @@ def _is_type(reply, place):
 @pytest.mark.parametrize("name", ["nowhere.invalid", "nowhere.example", "a" * 63 + ".invalid"])
 @pytest.mark.injects("the server's host name is unknown", "the error")
 def test_unknown_name(trial, name):
-    """An unknown host name is an error in time."""
+    """An unknown host name results in the error response within the time limit."""
     trial.failing(trial.host(f"mongodb://{name}:27017"))
 
 

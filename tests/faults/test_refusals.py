@@ -69,7 +69,7 @@ def test_retryable_once(trial, server, code):
 @pytest.mark.parametrize("code", STATE_CHANGES + TRANSIENT)
 @pytest.mark.injects("the server always replies with each of these codes", "the error, then complete responses")
 def test_retryable_always(trial, server, code):
-    """A retryable error that persists is an error in time."""
+    """A retryable error that persists results in the error response within the time limit."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, ["find"], errorCode=code):
@@ -111,7 +111,7 @@ def test_refused(trial, server, code, mode):
     "the error, then complete responses",
 )
 def test_overloaded(trial, server, labels):
-    """An overloaded server, for which the driver backs off, is an error in time."""
+    """An overloaded server, for which the driver backs off, results in the error response within the time limit."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, ["find"], errorCode=462, errorLabels=labels):
@@ -121,7 +121,7 @@ def test_overloaded(trial, server, labels):
 
 @pytest.mark.injects("the server closes new connections during the handshake", "the error, then complete responses")
 def test_handshake(trial, server):
-    """A server that accepts no new connection is an error in time."""
+    """A server that accepts no new connection results in the error response within the time limit."""
     host = trial.host(server.uri)
     with armed(server.uri, host, ["hello", "isMaster", "ismaster"], closeConnection=True):
         trial.failing(host)

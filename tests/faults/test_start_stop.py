@@ -101,5 +101,5 @@ def test_client_closed_by_host(trial, server):
 
 @pytest.mark.injects("nothing listens on the server's address", "the error")
 def test_wrong_port(trial):
-    """An address on which nothing listens is an error in time."""
+    """An address on which nothing listens results in the error response within the time limit."""
     trial.failing(trial.host(f"mongodb://127.0.0.1:{free_port()}"))

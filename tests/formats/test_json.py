@@ -32,12 +32,12 @@ def encode_row(row, trailing_dates=0):
 
 @given(st.dictionaries(st.sampled_from("abc"), st.lists(st.dictionaries(st.sampled_from("xyz"), scalars))))
 def test_encoded_json_reads_back(body):
-    """What is encoded reads back as it was, with integers of every size."""
+    """Decoding returns the encoded body, with integers of any size."""
     assert json.loads(encode_json(body)) == body
 
 
 def test_large_integers_change_nothing_else():
-    """Other values next to an integer beyond 64 bits are encoded as always."""
+    """Values next to an integer beyond 64 bits are encoded as usual."""
     assert encode_json({"x": "\u00e9", "y": 2**70}) == '{"x":"\u00e9","y":1180591620717411303424}'.encode()
     with pytest.raises(ValueError, match="JSON compliant"):
         encode_json({"x": math.nan, "y": 2**70})
@@ -45,7 +45,7 @@ def test_large_integers_change_nothing_else():
 
 @pytest.mark.parametrize("other", [1, 2**70])
 def test_other_types_are_errors(other):
-    """A value of another type is an error rather than something made up."""
+    """A type that orjson does not support raises TypeError."""
     with pytest.raises(TypeError):
         encode_json({"x": object(), "other": other})
 
@@ -103,8 +103,8 @@ def test_encoded_rows_are_copies(monkeypatch, row, trailing_dates):
         (UsageQuery(limit=1, group_by=("plan",)), [{"plan": None}], '],"groups":[{"plan":null}],"nextCursor":"x"}'),
     ],
 )
-def test_body_gains_what_the_query_asks_for(query, groups, end):
-    """The first three fields are always there; groups and nextCursor follow them."""
+def test_body_has_what_the_query_requests(query, groups, end):
+    """The first three fields are always present, followed by groups and nextCursor if requested."""
     report = Report(3, [b'{"a":1}', b'{"a":2}'], groups, None, Adjustments())
     assert JSON.encode_body(report, query, "x").decode() == (
         '{"success":true,"totalRequests":3,"projectStats":[{"a":1},{"a":2}' + end

@@ -1,4 +1,4 @@
-"""What a request says, and how it is refused."""
+"""Parsing of requests, and the responses to invalid ones."""
 
 import json
 

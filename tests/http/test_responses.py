@@ -71,7 +71,7 @@ class TestCSV:
         assert "Link" not in response.headers
 
     def test_no_projects_are_a_header_only(self, client):
-        """The header is always there."""
+        """The header line is always present."""
         assert client.get("/api/usage?format=csv").text == HEADER
 
     def test_errors_are_json(self, client):
@@ -130,7 +130,7 @@ class TestConditionalRequests:
 
     @pytest.mark.parametrize("wrap", ["{}", "W/{}", '"other", {}', "*"])
     def test_tag_may_be_weak_or_one_of_several(self, client, wrap):
-        """The star matches as well."""
+        """``*`` matches as well."""
         tag = client.get("/api/usage").headers["ETag"]
         assert client.get("/api/usage", headers={"If-None-Match": wrap.format(tag)}).status_code == 304
 
@@ -172,7 +172,7 @@ class TestConditionalRequests:
         assert response.json["success"] is True
 
     def test_if_match_does_not_affect_a_304(self, client):
-        """If-Match is ignored here, too."""
+        """If-Match is ignored if If-None-Match matches."""
         tag = client.get("/api/usage").headers["ETag"]
         assert client.get("/api/usage", headers={"If-None-Match": tag, "If-Match": '"x"'}).status_code == 304
 

@@ -258,7 +258,7 @@ class TestCommand:
         assert result.stdout.count("\n") == 5
 
     def test_a_problem_exits_with_1(self, run, projects):
-        """If there is a problem, the exit code is 1, also if another result is unknown."""
+        """If there is a problem, the exit code is 1, even if another result is unknown."""
         projects.insert_one({"totalRequest": 5})
         assert run(projects).exit_code == 1
         view = projects.database.create_collection("seen", viewOn=projects.name, pipeline=[])

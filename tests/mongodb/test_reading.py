@@ -228,7 +228,7 @@ class TestUndecodableValues:
     )
     @pytest.mark.parametrize("container", ["none", "document", "array", "scope"])
     def test_an_undecodable_value_of_any_field_is_replaced(self, projects, get_usage, field, shown, container):
-        """A damaged text or date is null and a damaged count is 0, also if the damage is inside a container."""
+        """A damaged text or date is null and a damaged count is 0, even if the damage is inside a container."""
         value = UNDECODABLE["short UUID"]
         inner = b"\x050\0" + value
         document = pack("<i", len(inner) + 5) + inner + b"\0"
