@@ -6,12 +6,13 @@ from faults.application import armed
 # The driver retries after these: the server shuts down or is not the primary, or a network failed behind it.
 STATE_CHANGES = [91, 189, 10107, 11600, 11602, 13435, 13436]
 TRANSIENT = [6, 7, 89, 134, 262, 9001]
+BAD_HINT = 2  # BadValue
 ERRORS = {
     "Unauthorized": 13,
     "AuthenticationFailed": 18,
     "MaxTimeMSExpired": 50,
     "InternalError": 1,
-    "BadValue": 2,
+    "BadValue": BAD_HINT,
     "OperationFailed": 96,
     "ExceededMemoryLimit": 146,
     "QueryExceededMemoryLimit": 292,
@@ -90,8 +91,25 @@ def test_refused_between_batches(trial, server, code):
     trial.healthy(host)
 
 
-@pytest.mark.parametrize("mode", [{"times": 1}, "alwaysOn"], ids=["once", "always"])
-@pytest.mark.parametrize("code", ERRORS.values(), ids=ERRORS.keys())
+@pytest.mark.injects("the server rejects the index hint of a read once", "complete responses")
+def test_bad_hint(trial, server):
+    """The query is sent again without the hint."""
+    host = trial.host(server.uri)
+    trial.healthy(host)
+    with armed(server.uri, host, ["find"], {"times": 1}, errorCode=BAD_HINT):
+        trial.serving(host)
+    trial.healthy(host)
+
+
+@pytest.mark.parametrize(
+    ("code", "mode"),
+    [
+        pytest.param(code, mode, id=f"{name}-{often}")
+        for name, code in ERRORS.items()
+        for often, mode in (("once", {"times": 1}), ("always", "alwaysOn"))
+        if (code, often) != (BAD_HINT, "once")
+    ],
+)
 @pytest.mark.injects(
     "the server replies, once and always: timeout, unauthorized, out of memory, overload and others",
     "the error, then complete responses",
