@@ -1,17 +1,19 @@
-"""Imports point down, and each library is used in one package."""
+"""Imports point down, and each library is imported only by the packages that may use it."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support import ROOT as PROJECT
 
 import flask_usage_stats
 
 ROOT = Path(flask_usage_stats.__file__).parent
 
-#: A package, or a module with rules of its own: which others it may import, and which libraries it may use.
+#: The packages and the libraries that each package (or module with its own rules) may import.
 RULES = {
     "__init__": ({"_http", "_mongodb", "errors", "protocols"}, set()),
     "_http": ({"_cli", "_formats", "_log", "_core", "errors", "protocols"}, {"flask", "werkzeug"}),
@@ -35,17 +37,17 @@ LIBRARIES = {"flask", "werkzeug", "flask_jwt_extended", "jwt", "pymongo", "bson"
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 
-def room_of(path):
+def package_of(path):
     """Return the package of a module, or the module itself if it is directly in the root."""
     return path.parts[0].removesuffix(".py")
 
 
 def rules_for(path):
-    return RULES.get(path.with_suffix("").as_posix(), RULES[room_of(path)])
+    return RULES.get(path.with_suffix("").as_posix(), RULES[package_of(path)])
 
 
 def imported(path):
-    """Yield what a module imports, as absolute dotted names."""
+    """Yield the absolute dotted names of what a module imports."""
     package = ["flask_usage_stats", *path.parent.parts]
     for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.Import):
@@ -57,32 +59,50 @@ def imported(path):
 
 
 def test_rules_are_complete():
-    """The table has every package and public module."""
-    assert {room_of(path) for path in MODULES} == {room for room in RULES if "/" not in room}
+    """The table has every package and every module outside packages."""
+    assert {package_of(path) for path in MODULES} == {package for package in RULES if "/" not in package}
+
+
+def test_rules_are_documented():
+    """The table of packages in CONTRIBUTING.md has the same rules."""
+    text = (PROJECT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    lines = text.partition("| Package or module |")[2].partition("\n\n")[0].splitlines()[2:]
+    modules = {"flask-jwt-extended": "flask_jwt_extended", "PyJWT": "jwt"}
+    documented = {}
+    for line in lines:
+        package, _, imports, libraries = (cell.strip() for cell in line.strip("|").split("|"))
+        package = package.strip("`")
+        libraries, _, exception = libraries.partition("; in ")
+        libraries = {modules.get(name, name) for name in libraries.split(", ") if name}
+        documented[package] = (set(re.findall(r"`(\w+)`", imports)), libraries)
+        if exception:
+            module, library = re.fullmatch(r"`([\w/]+)`, (\w+) instead", exception).groups()
+            documented[module] = (documented[package][0] | {package}, {library})
+    assert documented == RULES
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_imports_point_down(path):
-    """A module imports only its own package and those that the table allows."""
+    """A module imports only from its own package and from those that the table allows."""
     allowed, _ = rules_for(path)
     names = [name.split(".")[1] for name in imported(path) if name.startswith("flask_usage_stats.")]
-    assert set(names) - {room_of(path)} <= allowed
+    assert set(names) - {package_of(path)} <= allowed
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
-def test_libraries_have_their_rooms(path):
+def test_libraries_are_used_where_allowed(path):
     """A module imports only the libraries that the table allows."""
     _, allowed = rules_for(path)
     assert {name.split(".")[0] for name in imported(path)} & LIBRARIES <= allowed
 
 
-@pytest.mark.parametrize("package", [room for room in RULES if (ROOT / room).is_dir()])
+@pytest.mark.parametrize("package", [package for package in RULES if (ROOT / package).is_dir()])
 def test_modules_of_a_package_have_no_cycle(package):
     """The modules of one package do not import each other in a cycle."""
     graph = {
         path.stem: {name.split(".")[2] for name in imported(path) if name.startswith(f"flask_usage_stats.{package}.")}
         for path in MODULES
-        if room_of(path) == package
+        if package_of(path) == package
     }
     while graph:
         leaves = {name for name, others in graph.items() if not others & graph.keys()}
@@ -91,8 +111,8 @@ def test_modules_of_a_package_have_no_cycle(package):
 
 
 def test_rules_have_no_cycles():
-    """No packages may import each other in a cycle."""
-    graph = {room: allowed - {room.split("/")[0]} for room, (allowed, _) in RULES.items()}
+    """The table does not allow packages to import each other in a cycle."""
+    graph = {package: allowed - {package.split("/")[0]} for package, (allowed, _) in RULES.items()}
     while graph:
         leaves = {name for name, others in graph.items() if not others & graph.keys()}
         assert leaves, f"a cycle among {sorted(graph)}"
@@ -100,7 +120,7 @@ def test_rules_have_no_cycles():
 
 
 def test_optional_libraries_are_not_loaded():
-    """Building a blueprint loads no library that only some applications need."""
+    """Building a blueprint does not import the optional libraries."""
     program = (
         "import sys; from flask_usage_stats import ProjectStore, create_usage_blueprint;"
         " from pymongo import MongoClient; db = MongoClient(connect=False).platform;"

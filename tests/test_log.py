@@ -59,7 +59,7 @@ class TestFailures:
             (StoreError("a\r\nb\x1b[2J\u2028c\ud800"), r"StoreError: a\r\nb\x1b[2J\u2028c\ud800"),
             (StoreError("x" * 10_000), "x" * 500 + " ("),
         ],
-        ids=["store", "misuse", "controls", "long"],
+        ids=["store", "configuration", "controls", "long"],
     )
     def test_own_error(self, get_usage, caplog, error, expected):
         """An error of this package is logged with its message, escaped and truncated."""

@@ -1,4 +1,4 @@
-"""The public names: few, sorted and documented."""
+"""The public names are complete, sorted and documented."""
 
 import inspect
 from importlib import import_module
@@ -12,9 +12,9 @@ from flask_usage_stats import errors
 def test_names_of_the_root():
     """``__all__`` of the root is sorted and complete."""
     assert flask_usage_stats.__all__ == sorted(flask_usage_stats.__all__)
-    rooms = {name for name, value in vars(flask_usage_stats).items() if inspect.ismodule(value)}
+    modules = {name for name, value in vars(flask_usage_stats).items() if inspect.ismodule(value)}
     public = {name for name in vars(flask_usage_stats) if not name.startswith("_")}
-    assert public - rooms == set(flask_usage_stats.__all__)
+    assert public - modules == set(flask_usage_stats.__all__)
 
 
 @pytest.mark.parametrize("module", ["jwt", "openapi", "schemas", "testing"])
