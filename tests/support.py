@@ -1,4 +1,4 @@
-"""What several test modules share."""
+"""Stores, helpers and constants that several test modules share."""
 
 import json
 from importlib.util import module_from_spec, spec_from_file_location
@@ -13,7 +13,7 @@ from flask_usage_stats.schemas import UsageSchema
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
-#: The rows of the API page's sample.
+#: The rows of the sample response on the API page.
 SAMPLE_ROWS = json.loads((TESTS / "data" / "sample_rows.json").read_text())
 #: The secret of every application that signs tokens.
 KEY = "a key of at least thirty-two bytes, for HS256"
@@ -27,30 +27,30 @@ INVALID_TOKEN = f'{CHALLENGE}, error="invalid_token", error_description="Invalid
 
 
 class StubStore:
-    """A store that yields the same rows to every owner and then raises an error, if it has one."""
+    """A store that yields the same projects for every owner, and then raises an error if one is given."""
 
-    def __init__(self, *rows, error=None):
-        self.rows = rows
+    def __init__(self, *projects, error=None):
+        self.projects = projects
         self.error = error
 
     def iter_projects(self, owner, /):
-        yield from self.rows
+        yield from self.projects
         if self.error is not None:
             raise self.error
 
 
 class ListStore:
-    """A store that yields the rows of the owner."""
+    """A store that returns the given projects of the owner."""
 
-    def __init__(self, *rows):
-        self.rows = rows
+    def __init__(self, *projects):
+        self.projects = projects
 
     def iter_projects(self, owner, /):
-        return [row for row in self.rows if row["owner"] == owner]
+        return [project for project in self.projects if project["owner"] == owner]
 
 
 def raiser(error):
-    """Return a callback that takes anything and raises an error."""
+    """Return a callback that accepts any arguments and raises an error."""
 
     def callback(*_arguments, **_options):
         raise error
@@ -60,7 +60,7 @@ def raiser(error):
 
 def jwt_app(store=None, authenticate=jwt_identity):
     """Build an application that signs tokens, with a store mounted if there is one."""
-    app = Flask("host")
+    app = Flask("application")
     app.config.update(JWT_SECRET_KEY=KEY, SECRET_KEY=KEY)
     JWTManager(app)
     if store is not None:
@@ -69,13 +69,13 @@ def jwt_app(store=None, authenticate=jwt_identity):
 
 
 def make_token(app, subject="ada", make=create_access_token, **options):
-    """Return a token of an application."""
+    """Return a token signed by an application."""
     with app.app_context():
         return make(subject, **options)
 
 
 def bearer(token):
-    """Return the header of a request with a token."""
+    """Return the request header for a token."""
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -93,7 +93,7 @@ def strict_json(response):
 
 
 def usage_body(response):
-    """Parse the body of a 200, which must fit the schema."""
+    """Parse the body of a 200 response, which must be valid according to the schema."""
     assert response.status_code == 200, response.text
     body = strict_json(response)
     assert UsageSchema().validate(body) == {}

@@ -1,4 +1,4 @@
-"""Cursors: text that leads back to a position, and only for the query that it came from."""
+"""A cursor encodes a position and is valid only for the query that it came from."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -22,7 +22,7 @@ def forge(content, query=QUERY, owner="ada"):
 @pytest.mark.parametrize("sort_key", [5, -5, 0.5, 2**100, 0])
 @pytest.mark.parametrize("id_key", [b"", b"\0", b"\n\n", b"\3" + b"x" * 12, "\2é".encode()])
 def test_positions_survive_encoding(sort_key, id_key):
-    """A decoded cursor is the position that was encoded."""
+    """Decoding a cursor returns the encoded position."""
     position = CursorPosition(sort_key, id_key)
     assert decode_cursor(encode_cursor(position, "ada", QUERY), "ada", QUERY) == position
 
@@ -30,7 +30,7 @@ def test_positions_survive_encoding(sort_key, id_key):
 @pytest.mark.parametrize("sort", ["totalRequest", "name", "updatedAt"])
 @pytest.mark.parametrize("sort_key", ["x", "é\ud800\n", None, True, 0.5, 7, [], {}])
 def test_sort_keys_must_have_the_type_of_the_sort(sort, sort_key):
-    """A key of another type is refused, also with a valid checksum."""
+    """A sort key of another type is rejected, even with a valid checksum."""
     types = {"totalRequest": (int, float), "name": (str, type(None)), "updatedAt": (int, type(None))}
     query = UsageQuery(sort=sort, limit=2)
     text = encode_cursor(CursorPosition(sort_key, b"\0"), "ada", query)
@@ -42,7 +42,7 @@ def test_sort_keys_must_have_the_type_of_the_sort(sort, sort_key):
 
 
 def test_every_character_counts():
-    """A cursor with any changed character is refused."""
+    """A cursor is rejected if any character is changed."""
     text = encode_cursor(CursorPosition(12345, b"\3" + b"x" * 12), "ada", QUERY)
     for index in range(len(text)):
         changed = text[:index] + ("A" if text[index] != "A" else "B") + text[index + 1 :]
@@ -51,7 +51,7 @@ def test_every_character_counts():
 
 
 def test_page_size_format_and_groups_may_change_between_pages():
-    """They do not change which rows there are, nor their order."""
+    """A cursor stays valid if only parameters change that affect neither the rows nor their order."""
     text = encode_cursor(POSITION, "ada", QUERY)
     assert decode_cursor(text, "ada", UsageQuery(limit=500, format="csv", group_by=("plan",))) == POSITION
 
@@ -70,7 +70,7 @@ def test_page_size_format_and_groups_may_change_between_pages():
     ],
 )
 def test_cursors_of_other_queries_are_refused(owner, other):
-    """A cursor belongs to its owner, filters and order."""
+    """A cursor is valid only for the same owner, filters and order."""
     with pytest.raises(ValueError, match="not a cursor"):
         decode_cursor(encode_cursor(POSITION, "ada", QUERY), owner, other)
 
@@ -84,13 +84,13 @@ def test_cursors_of_other_queries_are_refused(owner, other):
     ids=lambda content: repr(content[:12]),
 )
 def test_content_that_was_never_encoded_is_refused(content):
-    """Content that no position has is refused, also with a valid checksum."""
+    """Content that is not an encoded position is rejected, even with a valid checksum."""
     with pytest.raises(ValueError, match="not a cursor"):
         decode_cursor(forge(content), "ada", QUERY)
 
 
 @given(st.text(max_size=60))
-def test_no_text_is_a_failure(text):
-    """Any text is either a cursor or a ValueError."""
+def test_arbitrary_text_is_refused(text):
+    """Text that is not a cursor raises ValueError and no other exception."""
     with pytest.raises(ValueError, match="not a cursor"):
         decode_cursor(text, "ada", QUERY)

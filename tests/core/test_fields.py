@@ -8,11 +8,11 @@ NAMES = [field.name for field in FIELDS]
 
 
 def test_fields_are_those_of_the_sample_in_its_order():
-    """`createdAt` is the only field that the API page lists but its sample does not have."""
+    """The table has the fields of the sample on the API page, in the same order, and `createdAt`."""
     assert [name for name in NAMES if name != CREATED_AT] == list(SAMPLE_ROWS[0])
 
 
 def test_rows_are_grouped_and_sorted_by_returned_fields():
-    """The owner is never returned."""
+    """Rows can be grouped and sorted only by fields that are returned; the owner never is."""
     assert {*GROUP_FIELDS, *SORT_FIELDS} < set(NAMES)
     assert OWNER not in NAMES

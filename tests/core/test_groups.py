@@ -14,7 +14,7 @@ def summarize(names, rows, total):
 
 
 def test_values_that_differ_in_case_are_one_group():
-    """Groups have casefolded values, the highest total first."""
+    """Values are casefolded, and the group with the highest total is first."""
     rows = [(1, {"plan": "PRO"}), (2, {"plan": "free"}), (3, {"plan": "pro"})]
     assert summarize(["plan"], rows, 6) == [
         {"plan": "pro", "projects": 2, "totalRequests": 4, "share": 0.6667},
@@ -23,7 +23,7 @@ def test_values_that_differ_in_case_are_one_group():
 
 
 def test_missing_and_null_are_one_group_and_last_among_equal_totals():
-    """Ties are sorted by the values, null last."""
+    """Groups with equal totals are sorted by their values, with null last."""
     rows = [(1, {"plan": None}), (1, {}), (2, {"plan": "b"}), (2, {"plan": "a"})]
     assert [group["plan"] for group in summarize(["plan"], rows, 6)] == ["a", "b", None]
 
@@ -36,5 +36,5 @@ def test_several_fields_are_in_the_order_of_the_request():
 
 @pytest.mark.parametrize("total", [0, -3])
 def test_shares_of_a_total_that_is_not_positive_are_null(total):
-    """There is no part of nothing."""
+    """A share of a total that is 0 or negative is null."""
     assert summarize(["plan"], [(total, {})], total)[0]["share"] is None

@@ -7,7 +7,7 @@ from flask_usage_stats._core.query import DEFAULT_QUERY, CursorPosition, UsageQu
 
 
 def test_no_filters_need_no_predicate():
-    """A query without filters lets every row pass without asking."""
+    """No predicate is built if the query has no filters."""
     assert build_predicate(DEFAULT_QUERY) is None
 
 
@@ -57,8 +57,8 @@ def test_rows_without_a_key_are_last_in_both_directions(descending, order):
 
 
 @pytest.mark.parametrize("descending", [True, False])
-def test_rows_after_a_position_are_those_behind_it_in_the_order(descending):
-    """A position need not be that of a row that still exists."""
+def test_rows_after_a_position_follow_it_in_the_order(descending):
+    """The position does not have to be that of an existing row."""
     keys = [5, 5, 7, None, 2, None]
     id_keys = [bytes([number]) for number in range(6)]
     order = sorted_indexes(keys, id_keys, descending=descending)

@@ -40,14 +40,14 @@ ORDER = [10, 11, 8, 9, 6, 7, 4, 5, 2, 3, 0, 1]
 
 
 def test_all_rows_are_in_order():
-    """Without a limit there is no next page."""
+    """Without a limit, all rows are returned in order, and there is no next page."""
     assert rank(UsageQuery(), batch_of(*range(0, 12, 2)), batch_of(*range(1, 12, 2))) == (encoded(*ORDER), None)
 
 
 @pytest.mark.parametrize("limit", range(14))
 @pytest.mark.parametrize("start", [None, 0, 5, 11])
 def test_pages_are_slices_of_all_rows(limit, start):
-    """A page begins after the cursor; the last page and an empty one have no position."""
+    """A page begins after the cursor; the last page and an empty page have no next position."""
     cursor = None if start is None else CursorPosition(ORDER[start] // 2, bytes([ORDER[start]]))
     rest = ORDER if start is None else ORDER[start + 1 :]
     page, position = rank(UsageQuery(limit=limit, cursor=cursor), *(batch_of(n, n + 1, n + 2) for n in (9, 3, 6, 0)))

@@ -1,4 +1,4 @@
-"""Conversion of documents to rows, and what is recorded of it."""
+"""Conversion of documents to rows, and the record of adjusted values."""
 
 import pytest
 from bson import Code, ObjectId
@@ -37,20 +37,20 @@ def test_rows_have_the_fields_of_the_response_in_its_order():
         ),
     ],
 )
-def test_only_lossy_conversions_are_recorded(documents, examples):
-    """A value that is only written in another form is not recorded; examples have the returned id."""
+def test_only_values_that_do_not_fit_are_recorded(documents, examples):
+    """A value that does not fit its field is recorded with the returned id; a regular conversion is not."""
     assert adjusted(documents).examples == examples
 
 
 def test_examples_are_limited_to_five_projects():
-    """All adjusted values are counted, but only five projects are named, also if their id is null."""
+    """All adjusted values are counted, but only five projects are named, even if their ids are null."""
     adjustments = adjusted([{"totalRequest": "x"}] * 1000 + [{"_id": ObjectId(), "totalRequest": "x"}])
     assert adjustments.count == 1001
     assert len(adjustments.examples) == 5
 
 
 def test_filtering_keeps_rows_and_keys_together():
-    """A filtered batch has the counts and keys of the rows that are left."""
+    """A filtered batch has the counts and keys of the remaining rows."""
     batch = RowBatch([1, 2, 3], [b"a", b"b", b"c"], [{"n": 1}, {"n": 2}, {"n": 3}], trailing_dates=2)
     assert batch.filter(lambda count, row: count != 2 and row["n"] < 9) == RowBatch(
         [1, 3], [b"a", b"c"], [{"n": 1}, {"n": 3}], trailing_dates=2

@@ -1,4 +1,4 @@
-"""The JSON form."""
+"""The JSON format."""
 
 import json
 import math
@@ -32,12 +32,12 @@ def encode_row(row, trailing_dates=0):
 
 @given(st.dictionaries(st.sampled_from("abc"), st.lists(st.dictionaries(st.sampled_from("xyz"), scalars))))
 def test_encoded_json_reads_back(body):
-    """What is encoded reads back as it was, with integers of every size."""
+    """Parsing encoded JSON returns the original value, with integers of any size."""
     assert json.loads(encode_json(body)) == body
 
 
 def test_large_integers_change_nothing_else():
-    """Other values next to an integer beyond 64 bits are encoded as always."""
+    """An integer beyond 64 bits does not change how other values are encoded."""
     assert encode_json({"x": "\u00e9", "y": 2**70}) == '{"x":"\u00e9","y":1180591620717411303424}'.encode()
     with pytest.raises(ValueError, match="JSON compliant"):
         encode_json({"x": math.nan, "y": 2**70})
@@ -45,14 +45,14 @@ def test_large_integers_change_nothing_else():
 
 @pytest.mark.parametrize("other", [1, 2**70])
 def test_other_types_are_errors(other):
-    """A value of another type is an error rather than something made up."""
+    """A type that orjson does not support raises TypeError."""
     with pytest.raises(TypeError):
         encode_json({"x": object(), "other": other})
 
 
 @pytest.mark.parametrize("count", [1, 2**70])
 def test_dates_are_truncated_to_milliseconds(count):
-    """A date is ISO 8601 in UTC, also next to an integer beyond 64 bits."""
+    """A date is ISO 8601 in UTC, even if the body has an integer beyond 64 bits."""
     row = {"_id": ID, "totalRequest": count, "updatedAt": datetime(2024, 3, 14, 10, 15, 0, 999999)}
     expected = f'{{"_id":"{ID}","totalRequest":{count},"updatedAt":"2024-03-14T10:15:00.999Z"}}'
     assert encode_row(row, trailing_dates=1) == expected.encode()
@@ -69,7 +69,7 @@ def test_dates_are_truncated_to_milliseconds(count):
     ids=["surrogate", "surrogate-large", "aware", "aware-large"],
 )
 def test_values_that_must_be_converted_are_refused(row, trailing_dates):
-    """Invalid Unicode and aware datetimes are a ValueError, as the protocol says."""
+    """Invalid Unicode and aware datetimes raise ValueError, as the protocol requires."""
     with pytest.raises(ValueError, match=r"."):
         encode_row(row, trailing_dates)
 
@@ -84,7 +84,7 @@ def test_values_that_must_be_converted_are_refused(row, trailing_dates):
     ids=["plain", "large", "date"],
 )
 def test_encoded_rows_are_copies(monkeypatch, row, trailing_dates):
-    """A result of orjson keeps its whole write buffer alive, so none may be kept itself."""
+    """Rows are copies, because a result of orjson keeps its complete write buffer in memory."""
     results = []
     dumps = orjson.dumps
     monkeypatch.setattr(
@@ -103,8 +103,8 @@ def test_encoded_rows_are_copies(monkeypatch, row, trailing_dates):
         (UsageQuery(limit=1, group_by=("plan",)), [{"plan": None}], '],"groups":[{"plan":null}],"nextCursor":"x"}'),
     ],
 )
-def test_body_gains_what_the_query_asks_for(query, groups, end):
-    """The first three fields are always there; groups and nextCursor follow them."""
+def test_body_has_the_fields_of_the_query(query, groups, end):
+    """The body always has the first three fields; groups and nextCursor follow them if requested."""
     report = Report(3, [b'{"a":1}', b'{"a":2}'], groups, None, Adjustments())
     assert JSON.encode_body(report, query, "x").decode() == (
         '{"success":true,"totalRequests":3,"projectStats":[{"a":1},{"a":2}' + end
