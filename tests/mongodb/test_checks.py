@@ -129,7 +129,7 @@ class TestProblem:
             " (array 1, bool 1, decimal 2, double 3, object 1, string 1); affected deleted projects: 1 of 2"
         )
 
-    def test_the_invalid_counts_are_those_that_the_response_shows_as_0(self, get_usage, indexed, caplog):
+    def test_the_invalid_counts_are_those_that_are_0_in_the_response(self, get_usage, indexed, caplog):
         """The check and the response agree on which counts are invalid."""
         values = [Decimal128("1.7976931348623157E308"), Decimal128("1.7976931348623159E308"), float("nan"), "x", 5]
         indexed.insert_many([{"owner": "ada", "totalRequest": value} for value in values])
@@ -138,7 +138,7 @@ class TestProblem:
         assert "3 stored values" in caplog.text
 
     def test_owners_of_two_types(self, indexed):
-        """Owners with more than one type are a problem, also in arrays, but not those of deleted projects."""
+        """Owners of more than one type are a problem, even in arrays, unless the projects are deleted."""
         indexed.insert_many([{"owner": "ada"}, {"owner": "bob"}, {"owner": [ObjectId(), "ada"]}])
         indexed.insert_one({"owner": 5, "status": "deleted"})
         assert check(indexed)[3] == (
@@ -171,7 +171,7 @@ class TestProblem:
 
     @pytest.mark.parametrize(("usable", "plan"), [("sparse", "uses sparse"), ("none", "scans the entire collection")])
     def test_an_index_that_the_query_does_not_use(self, projects, usable, plan):
-        """An index that the query does not use is a problem, whatever the query uses instead."""
+        """An index that the query does not use is a problem, whatever the query uses instead of it."""
         projects.insert_one({"owner": "ada"})
         projects.create_index([("owner", 1), ("name", 1)], sparse=True, name="sparse")
         store = ProjectStore(projects)
@@ -190,7 +190,7 @@ class TestProblem:
 
 class TestUnknown:
     def test_a_database_that_does_not_respond(self):
-        """If the server is down, the first result is the only one."""
+        """If the server is down, there is only the first result."""
         with MongoClient("mongodb://localhost:1") as client:
             (line,) = check(client.platform.projects, timeout=0.3)
         assert line.startswith("unknown reachable: the database does not respond: ServerSelectionTimeoutError")
@@ -258,7 +258,7 @@ class TestCommand:
         assert result.stdout.count("\n") == 5
 
     def test_a_problem_exits_with_1(self, run, projects):
-        """If there is a problem, the exit code is 1, also if another result is unknown."""
+        """If there is a problem, the exit code is 1, even if another result is unknown."""
         projects.insert_one({"totalRequest": 5})
         assert run(projects).exit_code == 1
         view = projects.database.create_collection("seen", viewOn=projects.name, pipeline=[])

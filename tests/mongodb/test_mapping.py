@@ -65,7 +65,7 @@ def test_the_filter_has_no_status_condition_without_excluded_statuses():
 
 
 def test_an_owner_that_cannot_be_converted_has_no_filter():
-    """An owner that cannot be converted needs no query."""
+    """If the owner cannot be converted, there is no filter and no query."""
     assert mapping(owner_type=int).filter_for("x") is None
 
 

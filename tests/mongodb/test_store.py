@@ -235,7 +235,7 @@ class TestArguments:
         ],
     )
     def test_collection_must_be_a_synchronous_collection(self, build, fix):
-        """A database, a client or an asynchronous collection is rejected, also if a callable returns it."""
+        """A database, a client or an asynchronous collection is rejected, even if a callable returns it."""
         wrong = build()
         with pytest.raises(ConfigurationError) as caught:
             ProjectStore(wrong)
