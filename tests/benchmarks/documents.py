@@ -1,4 +1,4 @@
-"""The documents: projects of a hosting platform, much larger than the returned fields."""
+"""Documents of projects on a hosting platform, which are much larger than the returned fields."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ _WORDS = ("api", "shop", "blog", "auth", "search", "mail", "media", "admin", "do
 
 
 def owner_of(size: int) -> ObjectId:
-    """Return the owner who has this number of projects."""
+    """Return the owner with this number of projects."""
     return ObjectId(f"{size:024x}")
 
 

@@ -1,4 +1,4 @@
-"""Measure time and memory of callables in turn, so that other load on the machine affects all of them."""
+"""Measure the time and memory of callables in turn, so that other load on the machine affects all of them."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def _status(name: str) -> int:
 
 def _one_request(uri: str, database: str, size: int) -> dict[str, Any]:
     with MongoClient(uri) as client:
-        # A small request first, so that connecting and importing are not counted.
+        # Send a small request first, so that connecting and importing are not measured.
         request(ours(client[database].projects, lambda: owner_of(5)))()
         send = request(ours(client[database].projects, lambda: owner_of(size)))
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the current size

@@ -1,4 +1,4 @@
-"""Turn the figures into tables, the page and its plot."""
+"""Write the results as tables and a plot on the performance page."""
 
 import os
 import platform
@@ -109,7 +109,7 @@ def tables(found: dict[str, Any]) -> str:
                 for name in names
             ]
             rows.append([f"{size:,}", *cells])
-        parts.append(_table("Requests a second over HTTP, with a JWT, one worker each", ["projects", *names], rows))
+        parts.append(_table("Requests per second over HTTP, with a JWT, one worker each", ["projects", *names], rows))
     return "\n\n".join(parts)
 
 
@@ -124,7 +124,7 @@ def _table(title: str, head: list[str], rows: list[list[str]]) -> str:
 
 
 def page(found: dict[str, Any], folder: Path) -> None:
-    """Write the tables between the marks of ``performance.md``, whose text is written by hand, and draw the plot."""
+    """Write the tables between the marks in ``performance.md``, whose text is hand-written, and draw the plot."""
     path = folder / "performance.md"
     begin, end = "<!-- figures -->", "<!-- end of figures -->"
     before, rest = path.read_text().split(begin)
@@ -174,7 +174,7 @@ def _draw_rates(axis, http: dict[int, Any]) -> None:
         rates = [f"{each[name]['median']:,.0f}/s" for each in http.values()]
         axis.bar_label(bars, rates, fontsize=8, padding=2)
     axis.set_xticks([place + 0.4 - width / 2 for place in range(len(http))], [f"{int(size):,}" for size in http])
-    axis.set(xlabel="projects of the owner", title=f"Requests a second over HTTP, {names[-1]} = 1")
+    axis.set(xlabel="projects of the owner", title=f"Requests per second over HTTP, {names[-1]} = 1")
     axis.grid(axis="y", color="#dddddd")
     axis.set_axisbelow(True)
     axis.legend(frameon=False, fontsize=9)
