@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from flask_usage_stats import ProjectStore
 
 TIMEOUT = 5  # seconds: the default of a store
-# Of the longer run a minute in all, in five rounds.
+# A minute in total for five rounds.
 SECONDS = 5 if os.environ.get("USAGE_STATS_FAULT_ROUNDS", "1") == "1" else 12
 
 
@@ -41,7 +41,7 @@ def body_of(rows):
 
 @pytest.mark.injects("one owner has 100,000 projects", "complete responses")
 def test_many_projects(trial, server, stored):
-    """All of 100,000 projects are returned in time."""
+    """100,000 projects are returned within the time limit."""
     stored({"_id": f"p{index:06}", "name": f"n{index}", "totalRequest": 1} for index in range(100_000))
     host = trial.host(server.uri, owner="large", timeout=3 * TIMEOUT)
     host.expected = body_of(
@@ -53,7 +53,7 @@ def test_many_projects(trial, server, stored):
 
 @pytest.mark.injects("15 threads of one process request 100,000 projects at once", "complete responses")
 def test_many_projects_at_once(trial, server, stored):
-    """Waiting for each other does not use up the time limit of the threads."""
+    """The time that a thread waits for its turn does not count toward the time limit."""
     stored({"_id": f"p{index:06}", "name": f"n{index}", "totalRequest": 1} for index in range(100_000))
     host = trial.host(server.uri, owner="large", timeout=TIMEOUT)
     with ThreadPoolExecutor(15) as pool:
@@ -85,7 +85,7 @@ def test_large_fields(trial, server, stored):
 
 @pytest.mark.injects("arrays of 500,000 entries in a text field", "complete responses, with null for the arrays")
 def test_large_arrays(trial, server, stored):
-    """A large value of a wrong type is null, and other projects are unaffected."""
+    """A large value of a wrong type is null, and other projects are not affected."""
     stored([{"_id": "odd", "name": list(range(500_000))}, {"_id": "good", "name": "good"}])
     host = trial.host(server.uri, owner="large", timeout=TIMEOUT)
     host.expected = body_of(
@@ -127,10 +127,10 @@ def test_changing_counts(trial, server, stored):
     "complete responses: each project once",
 )
 def test_changing_fields(trial, server, stored):
-    """An update neither hides nor duplicates a project, although it moves within other indexes."""
+    """An update neither hides nor duplicates a project, even if it moves within other indexes."""
     projects = stored({"_id": index, "totalRequest": 1} for index in range(-300, 0))
     paths = ("name", "projectType", "status", "plan", "totalRequest", "createdAt", "updatedAt")
-    # In this order the server would prefer a longer index.
+    # With this sort order the server would prefer a longer index.
     projects.drop_index("usage_stats_owner")
     indexes = [projects.create_index([("owner", 1), (path, -1)]) for path in paths]
     indexes.append(projects.create_index([("owner", "hashed")]))
@@ -138,7 +138,7 @@ def test_changing_fields(trial, server, stored):
     stop = threading.Event()
 
     def update():
-        random = Random(1)  # noqa: S311 # any changes will do
+        random = Random(1)  # noqa: S311 # any values are suitable
         while not stop.is_set():
             changes = {path: random.choice(["a", "m", "z"]) for path in paths} | {"totalRequest": random.randrange(99)}
             projects.update_one({"_id": -1 - random.randrange(300)}, {"$set": changes})

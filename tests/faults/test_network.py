@@ -26,7 +26,7 @@ def test_unreachable(trial, proxy):
 @pytest.mark.parametrize("connected", [True, False])
 @pytest.mark.injects("no byte arrives, and no connection is closed", "the error, then complete responses")
 def test_black_hole(trial, proxy, connected):
-    """A network that drops everything is an error in time, for old and new connections."""
+    """A network that drops everything results in the error response within the time limit, for old and new connections."""
     host = trial.host(proxy.uri)
     if connected:
         trial.healthy(host)
@@ -39,7 +39,7 @@ def test_black_hole(trial, proxy, connected):
 
 @pytest.mark.injects("no byte arrives from the second batch on", "the error, then complete responses")
 def test_black_hole_between_batches(trial, proxy):
-    """A network that drops everything halfway is an error in time, including the closing of the cursor."""
+    """If the network drops everything halfway, closing the cursor does not delay the error beyond the time limit."""
 
     async def swallow(reply, line):
         proxy.swallow()
@@ -56,7 +56,7 @@ def test_black_hole_between_batches(trial, proxy):
     "every connection is closed and new ones are refused from the second batch on", "the error, then complete responses"
 )
 def test_unreachable_between_batches(trial, proxy):
-    """A server that becomes unreachable halfway is an error in time, including the closing of the cursor."""
+    """If the server becomes unreachable halfway, closing the cursor does not delay the error beyond the time limit."""
 
     async def refuse(reply, line):
         await proxy.refuse_now()
@@ -102,7 +102,7 @@ async def nothing(reply, line):
 
 
 def noise(count):
-    return random.Random(count).randbytes(count)  # noqa: S311 # the same every time
+    return random.Random(count).randbytes(count)  # noqa: S311 # the same bytes in every run
 
 
 async def garbage(reply, line):
@@ -132,7 +132,7 @@ SILENT = [nothing, half_then_nothing]
     "the error, then complete responses",
 )
 def test_damaged_replies(trial, proxy, fault, commands):
-    """If every reply is damaged the response is the error, also after the first batch."""
+    """If every reply is damaged, the result is the error response, even after the first batch."""
     host = trial.host(proxy.uri)
     trial.healthy(host)
     proxy.damage(fault, commands=commands)
@@ -188,7 +188,7 @@ def test_byte_by_byte(trial, proxy):
 
 @pytest.mark.injects("replies arrive one byte at a time, fast enough for the timeout", "complete responses")
 def test_byte_by_byte_in_time(trial, proxy):
-    """The packets of a reply make no difference."""
+    """A reply in many small packets is accepted if it arrives within the time limit."""
 
     async def drip(reply, line):
         for index in range(len(reply)):
@@ -224,7 +224,7 @@ def test_wrong_length(trial, proxy, length, once):
 
 
 def structure(reply):
-    """Return the positions of the bytes that structure a reply: all but names and values."""
+    """Return the positions of the structural bytes of a reply: all except names and values."""
     places = [*range(4), *range(8, HEADER + 4 + 1)]  # nothing depends on the request id
     return places + list(_structure_of(reply, HEADER + 4 + 1))
 
@@ -270,7 +270,7 @@ def test_flipped_structure(trial, proxy, once, bits):
     trial.healthy(host)
     for place in structure(replies[0]):
         if bits != 0xFF and _is_type(replies[0], place):
-            continue  # another type of the same size is undetectable, like a flip inside the value
+            continue  # another type of the same size cannot be detected, like a flipped bit in a value
 
         async def flip(reply, line, place=place):
             place = min(place, len(reply) - 1)
@@ -289,13 +289,13 @@ def _is_type(reply, place):
 @pytest.mark.parametrize("name", ["nowhere.invalid", "nowhere.example", "a" * 63 + ".invalid"])
 @pytest.mark.injects("the server's host name is unknown", "the error")
 def test_unknown_name(trial, name):
-    """An unknown host name is an error in time."""
+    """An unknown host name results in the error response within the time limit."""
     trial.failing(trial.host(f"mongodb://{name}:27017"))
 
 
 @pytest.mark.injects("no byte arrives while 16 threads send requests", "the error, then complete responses")
 def test_black_hole_under_threads(trial, proxy):
-    """Each of many waiting requests ends in time."""
+    """Each of many waiting requests ends within the time limit."""
     host = trial.host(proxy.uri, owner="bob")
     trial.healthy(host)
     proxy.swallow()

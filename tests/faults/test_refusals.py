@@ -3,7 +3,7 @@
 import pytest
 from faults.application import armed
 
-# The driver retries after these: the server shuts down or is not the primary, or a network failed behind it.
+# The driver retries after these codes: the server shuts down, is not the primary, or has lost its network.
 STATE_CHANGES = [91, 189, 10107, 11600, 11602, 13435, 13436]
 TRANSIENT = [6, 7, 89, 134, 262, 9001]
 ERRORS = {
@@ -47,7 +47,7 @@ def test_connection_closed(trial, server, times):
 @pytest.mark.parametrize("command", ["find", "getMore"])
 @pytest.mark.injects("the server always closes the connection without a reply", "the error, then complete responses")
 def test_connection_always_closed(trial, server, command):
-    """A server that closes every connection is an error, also between two batches."""
+    """A server that closes every connection results in the error response, even between two batches."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, [command], closeConnection=True):
@@ -69,7 +69,7 @@ def test_retryable_once(trial, server, code):
 @pytest.mark.parametrize("code", STATE_CHANGES + TRANSIENT)
 @pytest.mark.injects("the server always replies with each of these codes", "the error, then complete responses")
 def test_retryable_always(trial, server, code):
-    """A retryable error that persists is an error in time."""
+    """A retryable error that persists results in the error response within the time limit."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, ["find"], errorCode=code):
@@ -82,7 +82,7 @@ def test_retryable_always(trial, server, code):
     "the server replies with each code to the request of the second batch", "the error, then complete responses"
 )
 def test_refused_between_batches(trial, server, code):
-    """An error after the first batch is the error, never some of the rows."""
+    """An error after the first batch results in the error response, never in some of the rows."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, ["getMore"], {"times": 1}, errorCode=code):
@@ -97,7 +97,7 @@ def test_refused_between_batches(trial, server, code):
     "the error, then complete responses",
 )
 def test_refused(trial, server, code, mode):
-    """An error that is not retryable is the error at once."""
+    """An error that is not retryable results in the error response at once."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, ["find"], mode, errorCode=code):
@@ -111,7 +111,7 @@ def test_refused(trial, server, code, mode):
     "the error, then complete responses",
 )
 def test_overloaded(trial, server, labels):
-    """An overloaded server, for which the driver backs off, is an error in time."""
+    """An overloaded server, for which the driver backs off, results in the error response within the time limit."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, ["find"], errorCode=462, errorLabels=labels):
@@ -121,7 +121,7 @@ def test_overloaded(trial, server, labels):
 
 @pytest.mark.injects("the server closes new connections during the handshake", "the error, then complete responses")
 def test_handshake(trial, server):
-    """A server that accepts no new connection is an error in time."""
+    """A server that accepts no new connections results in the error response within the time limit."""
     host = trial.host(server.uri)
     with armed(server.uri, host, ["hello", "isMaster", "ismaster"], closeConnection=True):
         trial.failing(host)

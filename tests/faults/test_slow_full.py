@@ -14,7 +14,7 @@ GROUP = "Slow and full"
 @pytest.mark.parametrize("command", ["find", "getMore"])
 @pytest.mark.injects("the server takes 3 s for a command", "the error, then complete responses")
 def test_blocked_command(trial, server, command):
-    """A command that takes too long is an error in time, also after the first batch."""
+    """A command that takes too long results in the error response within the time limit, even after the first batch."""
     host = trial.host(server.uri)
     trial.healthy(host)
     with armed(server.uri, host, [command], blockConnection=True, blockTimeMS=3000):
@@ -54,7 +54,7 @@ def test_slow_query(trial, server):
 
 
 def queries(server, host):
-    """Return the queries that the server is running for a host."""
+    """Return the running queries of an application on the server."""
     return [one for one in connections_of(server.uri, host.name) if one["active"] and "find" in one.get("command", {})]
 
 
@@ -62,7 +62,7 @@ def queries(server, host):
     "the application uses every connection of the pool for other work", "the error, then complete responses"
 )
 def test_exhausted_pool(trial, server):
-    """A pool without a free connection is an error in time; the driver alone would wait forever."""
+    """A pool without a free connection results in the error response; the driver alone would wait forever."""
     host = trial.host(server.uri, maxPoolSize=1)
     trial.healthy(host)
     with armed(server.uri, host, ["count"], blockConnection=True, blockTimeMS=2500):
@@ -76,7 +76,7 @@ def test_exhausted_pool(trial, server):
 
 @pytest.mark.injects("the server's process is frozen", "the error, then complete responses")
 def test_frozen(trial, server):
-    """A frozen server is an error in time; when it continues, requests succeed."""
+    """A frozen server results in the error response within the time limit; when it continues, requests succeed."""
     host = trial.host(server.uri)
     trial.healthy(host)
     server.send(signal.SIGSTOP)
@@ -92,7 +92,7 @@ def test_frozen(trial, server):
     "the server's process is frozen while 16 threads send requests", "the error, then complete responses"
 )
 def test_frozen_under_threads(trial, server):
-    """Each of many waiting requests ends in time."""
+    """Each of many waiting requests ends within the time limit."""
     host = trial.host(server.uri, owner="bob")
     trial.healthy(host)
     server.send(signal.SIGSTOP)
