@@ -17,7 +17,7 @@ from servers import MongoDBMissingError, mongodb
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
 
-# A busy machine fails no test, and a fixture may be shared by the examples of a test.
+# Tests must not fail on a busy machine, and the examples of a test may share a fixture.
 settings.register_profile(
     "tests",
     deadline=None,
@@ -29,7 +29,7 @@ settings.load_profile("tests")
 
 @pytest.fixture(autouse=True)
 def _no_index_warning(monkeypatch):
-    """Pretend that the warning about a missing index was logged just now: most tests do without the index."""
+    """Prevent the warning about a missing index, because most tests do not create it."""
     monkeypatch.setattr("flask_usage_stats._mongodb.reading._last_warning", time.monotonic())
 
 
@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def mongodb_uri():
-    """Return the URI of a real server. Without one, skip, or fail if ``REQUIRE_MONGODB`` is set."""
+    """Yield the URI of a real server. Without one, skip the test, or fail if ``REQUIRE_MONGODB`` is set."""
     with contextlib.ExitStack() as stack:
         try:
             uri = stack.enter_context(mongodb())
@@ -86,7 +86,7 @@ def projects(database):
 
 @pytest.fixture
 def local_mongodb(mongodb_uri, database, monkeypatch):
-    """Redirect programs that use ``platform`` on localhost:27017 to the tests' database, and close their clients."""
+    """Redirect programs that use ``platform`` on localhost:27017 to the test database, and close their clients."""
     opened = []
     init_client, init_database = MongoClient.__init__, Database.__init__
 
@@ -107,7 +107,7 @@ def local_mongodb(mongodb_uri, database, monkeypatch):
 
 @pytest.fixture(params=["mongomock", "mongodb"])
 def any_projects(request):
-    """Return an empty collection, of mongomock and of MongoDB."""
+    """Return an empty collection, once of mongomock and once of MongoDB."""
     if request.param == "mongomock":
         return mongomock.MongoClient().platform.projects
     return request.getfixturevalue("projects")
@@ -121,7 +121,7 @@ def app_factory():
         authenticate = owner if callable(owner) else lambda: owner
         if isinstance(store, Collection | mongomock.Collection):
             store = ProjectStore(store)
-        app = Flask("host")
+        app = Flask("application")
         app.register_blueprint(create_usage_blueprint(store, authenticate=authenticate, **options))
         return app
 

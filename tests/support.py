@@ -29,12 +29,12 @@ INVALID_TOKEN = f'{CHALLENGE}, error="invalid_token", error_description="Invalid
 class StubStore:
     """A store that yields the same projects to every owner and then raises *error*, if there is one."""
 
-    def __init__(self, *rows, error=None):
-        self.rows = rows
+    def __init__(self, *projects, error=None):
+        self.projects = projects
         self.error = error
 
     def iter_projects(self, owner, /):
-        yield from self.rows
+        yield from self.projects
         if self.error is not None:
             raise self.error
 
@@ -42,11 +42,11 @@ class StubStore:
 class ListStore:
     """A store that returns the projects of the owner."""
 
-    def __init__(self, *rows):
-        self.rows = rows
+    def __init__(self, *projects):
+        self.projects = projects
 
     def iter_projects(self, owner, /):
-        return [row for row in self.rows if row["owner"] == owner]
+        return [project for project in self.projects if project["owner"] == owner]
 
 
 def raiser(error):
@@ -60,7 +60,7 @@ def raiser(error):
 
 def jwt_app(store=None, authenticate=jwt_identity):
     """Build an application that signs tokens, with a store mounted if there is one."""
-    app = Flask("host")
+    app = Flask("application")
     app.config.update(JWT_SECRET_KEY=KEY, SECRET_KEY=KEY)
     JWTManager(app)
     if store is not None:
@@ -69,13 +69,13 @@ def jwt_app(store=None, authenticate=jwt_identity):
 
 
 def make_token(app, subject="ada", make=create_access_token, **options):
-    """Return a token of an application."""
+    """Return a token signed by an application."""
     with app.app_context():
         return make(subject, **options)
 
 
 def bearer(token):
-    """Return the header of a request with a token."""
+    """Return the request header for a token."""
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -93,7 +93,7 @@ def strict_json(response):
 
 
 def usage_body(response):
-    """Parse the body of a 200, which must fit the schema."""
+    """Parse the body of a 200 response, which must be valid according to the schema."""
     assert response.status_code == 200, response.text
     body = strict_json(response)
     assert UsageSchema().validate(body) == {}

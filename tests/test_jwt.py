@@ -15,8 +15,8 @@ ID = ObjectId("507f1f77bcf86cd799439011")
 
 
 @pytest.fixture
-def host():
-    """Return an application that signs tokens, with one project owned by ada."""
+def app():
+    """Return an application that signs tokens and has one project of ada's."""
     projects = mongomock.MongoClient().platform.projects
     projects.insert_many([{"_id": 1, "owner": "ada"}, {"_id": 2, "owner": "bob"}])
     return jwt_app(ProjectStore(projects))
@@ -32,14 +32,14 @@ def forged(**claims):
 
 
 class TestJwtIdentity:
-    def test_subject_is_the_owner(self, host):
+    def test_subject_is_the_owner(self, app):
         """The subject of the token is the owner."""
-        response = get(host, f"Bearer {make_token(host)}")
+        response = get(app, f"Bearer {make_token(app)}")
         assert ids_of(response.json) == [1]
 
-    def test_missing_token(self, host):
+    def test_missing_token(self, app):
         """Without a token the response is 401."""
-        response = host.test_client().get("/api/usage")
+        response = app.test_client().get("/api/usage")
         assert (response.status_code, response.data) == (401, REQUIRED)
 
     @pytest.mark.parametrize(
@@ -60,56 +60,56 @@ class TestJwtIdentity:
             lambda app: make_token(app) + " " + make_token(app),
         ],
     )
-    def test_unusable_token(self, host, make, caplog):
-        """An unusable token gets the 401 response; nothing is logged."""
-        response = get(host, f"Bearer {make(host)}")
+    def test_unusable_token(self, app, make, caplog):
+        """An unusable token gets the 401 response, and nothing is logged."""
+        response = get(app, f"Bearer {make(app)}")
         assert (response.status_code, response.data) == (401, INVALID)
         assert response.headers["WWW-Authenticate"] == INVALID_TOKEN
         assert not caplog.records
 
     @pytest.mark.parametrize("header", [", ,", ",", "Bearer a,,b", " ,Bearer", "Bearer a, ,", "", "  "])
-    def test_header_with_blank_parts(self, host, header):
-        """A header with blank parts is 401, however flask-jwt-extended parses it."""
-        assert get(host, header).status_code == 401
+    def test_header_with_blank_parts(self, app, header):
+        """A header with blank parts gets the 401 response, however flask-jwt-extended parses it."""
+        assert get(app, header).status_code == 401
 
     @pytest.mark.parametrize("subject", [{"$ne": None}, ["ada"], True, 1.5])
-    def test_invalid_subject(self, host, subject):
-        """A subject that is not a valid owner is 401, although the application does not verify subjects."""
-        host.config["JWT_VERIFY_SUB"] = False
-        response = get(host, f"Bearer {forged(sub=subject)}")
+    def test_invalid_subject(self, app, subject):
+        """A subject that is not a valid owner gets the 401 response even if the application does not verify subjects."""
+        app.config["JWT_VERIFY_SUB"] = False
+        response = get(app, f"Bearer {forged(sub=subject)}")
         assert response.status_code == 401
 
-    def test_only_the_header_is_read(self, host):
-        """A token in the query string or a cookie is ignored, although the application accepts those."""
-        host.config["JWT_TOKEN_LOCATION"] = ["query_string", "cookies", "headers"]
-        client = host.test_client()
-        client.set_cookie("access_token_cookie", make_token(host))
-        response = client.get(f"/api/usage?jwt={make_token(host)}", headers={"Authorization": "Basic x"})
+    def test_only_the_header_is_read(self, app):
+        """A token in the query string or a cookie is ignored even if the application accepts it there."""
+        app.config["JWT_TOKEN_LOCATION"] = ["query_string", "cookies", "headers"]
+        client = app.test_client()
+        client.set_cookie("access_token_cookie", make_token(app))
+        response = client.get(f"/api/usage?jwt={make_token(app)}", headers={"Authorization": "Basic x"})
         assert response.status_code == 401
 
-    def test_configured_header(self, host):
+    def test_configured_header(self, app):
         """The token is read from the header that the application configured."""
-        host.config.update(JWT_HEADER_NAME="X-Token", JWT_HEADER_TYPE="")
-        assert host.test_client().get("/api/usage", headers={"X-Token": make_token(host)}).status_code == 200
+        app.config.update(JWT_HEADER_NAME="X-Token", JWT_HEADER_TYPE="")
+        assert app.test_client().get("/api/usage", headers={"X-Token": make_token(app)}).status_code == 200
 
     @pytest.mark.parametrize("end", [",", ", "])
-    def test_trailing_comma(self, host, end):
+    def test_trailing_comma(self, app, end):
         """A token with a trailing comma is accepted, as in flask-jwt-extended."""
-        assert get(host, f"Bearer {make_token(host)}{end}").status_code == 200
+        assert get(app, f"Bearer {make_token(app)}{end}").status_code == 200
 
-    def test_blocklist(self, host):
-        """A token on the application's blocklist is 401."""
-        host.extensions["flask-jwt-extended"].token_in_blocklist_loader(lambda *_: True)
-        assert get(host, f"Bearer {make_token(host)}").status_code == 401
+    def test_blocklist(self, app):
+        """A token on the application's blocklist gets the 401 response."""
+        app.extensions["flask-jwt-extended"].token_in_blocklist_loader(lambda *_: True)
+        assert get(app, f"Bearer {make_token(app)}").status_code == 401
 
-    def test_failing_callback_of_the_application(self, host, caplog):
-        """A failing callback of the application is 500, not an invalid token."""
-        host.extensions["flask-jwt-extended"].token_in_blocklist_loader(raiser(KeyError("missing")))
-        assert get(host, f"Bearer {make_token(host)}").status_code == 500
+    def test_failing_callback_of_the_application(self, app, caplog):
+        """An error in a callback of the application results in the 500 response, not in 401."""
+        app.extensions["flask-jwt-extended"].token_in_blocklist_loader(raiser(KeyError("missing")))
+        assert get(app, f"Bearer {make_token(app)}").status_code == 500
         assert "KeyError" in caplog.text
 
-    def test_missing_jwt_manager(self, host, caplog):
+    def test_missing_jwt_manager(self, app, caplog):
         """Without a JWTManager the response is 500, and the log says how to fix it."""
-        del host.extensions["flask-jwt-extended"]
-        assert get(host, f"Bearer {'x'}").status_code == 500
+        del app.extensions["flask-jwt-extended"]
+        assert get(app, f"Bearer {'x'}").status_code == 500
         assert "call JWTManager(app) and set JWT_SECRET_KEY" in caplog.text

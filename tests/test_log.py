@@ -1,4 +1,4 @@
-"""The log: each failure once, with its cause, and neither secrets nor stored values."""
+"""Each failure is logged once, with its cause, but without secrets and stored values."""
 
 import logging
 import re
@@ -44,7 +44,7 @@ class TestFailures:
         ids=lambda error: type(error).__name__[:12],
     )
     def test_foreign_error(self, get_usage, caplog, error):
-        """A foreign error is logged with its type and origin, without its message."""
+        """An error of another library is logged with its type and origin, without its message."""
         assert get_usage(failing_store(error)).status_code == 500
         record = only_record(caplog)
         assert record.levelno == logging.ERROR

@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid, and responses are as it says."""
+"""The OpenAPI document is valid, and responses match it."""
 
 import json
 import subprocess
@@ -34,24 +34,24 @@ class TestDocument:
         """The document is valid OpenAPI 3.1 for any prefix, and its path is that of the route."""
         document = validated(openapi_document(prefix))
         (path,) = document["paths"]
-        app = Flask("host")
+        app = Flask("application")
         app.register_blueprint(create_usage_blueprint(StubStore(), authenticate=lambda: None, url_prefix=prefix))
         assert app.test_client().get(path).status_code == 401
 
     @pytest.mark.parametrize("prefix", ["api", "/<tenant>", "/{tenant}", "/a b", "/a?", None, 5], ids=repr)
     def test_invalid_prefix(self, prefix):
-        """A prefix that is not a plain path is an error that says what to write."""
+        """A prefix that is not a plain path raises an error that names the valid form."""
         with pytest.raises(ConfigurationError, match="begin with a slash"):
             openapi_document(prefix)
 
     def test_documents_can_be_merged(self):
-        """The documents of two prefixes merge into a valid one: operation ids differ."""
+        """The documents of two prefixes can be merged, because their operation ids differ."""
         document = openapi_document("/live")
         document["paths"] |= openapi_document("/past")["paths"]
         validated(document)
 
     def test_document_is_a_copy(self):
-        """Every call returns a new document: changing it changes no other."""
+        """Every call returns a new document, so that changes to one do not affect another."""
         first = openapi_document()
         text = json.dumps(first)
         spoil(first)
@@ -91,7 +91,7 @@ class TestDocument:
         )
     )
     def test_rows_are_valid_in_both(self, row):
-        """A row is valid in the document exactly if it is in the schema."""
+        """A row is valid according to the document if and only if it is valid according to the schema."""
         document = openapi_document()
         schema = {"$ref": "#/components/schemas/UsageProject", "components": document["components"]}
         assert Draft202012Validator(schema).is_valid(row) == (ProjectSchema().validate(row) == {})
@@ -130,7 +130,7 @@ class TestResponses:
         ],
     )
     def test_every_response(self, app, method, status, path, headers):
-        """Every kind of response is as documented, and so is its 304."""
+        """Every kind of response, including 304, matches the document."""
         document = openapi_document(path[: path.index("/", 1)])
         plain = path.partition("?")[0]
         client = app.test_client()
@@ -144,7 +144,7 @@ class TestResponses:
             check_response(document, plain, again)
 
     def test_pages(self, app):
-        """Every page is as documented, as JSON and as CSV."""
+        """Every page matches the document, in JSON and in CSV."""
         document, client = openapi_document(), app.test_client()
         for format_ in ("json", "csv"):
             path, pages = f"/api/usage?limit=5&format={format_}", 0
@@ -159,7 +159,7 @@ class TestResponses:
     @settings(max_examples=300)
     @given(data=st.data())
     def test_documented_values_are_accepted(self, app_factory, data):
-        """Any value that the document allows is accepted; only cursors have to come from a page."""
+        """Every parameter value that the document allows is accepted, except for cursors, which must come from a page."""
         client = app_factory(
             StubStore({"_id": ObjectId(), "name": "blog", "plan": "pro", "totalRequest": 3})
         ).test_client()
@@ -191,7 +191,7 @@ def values_of(schema, text):
 
 
 def test_missing_apispec(monkeypatch):
-    """Without apispec, the import error says what to install."""
+    """If apispec is missing, the ImportError says what to install."""
     monkeypatch.delitem(sys.modules, "flask_usage_stats.openapi")
     monkeypatch.setitem(sys.modules, "apispec", None)
     with pytest.raises(ImportError, match=r"pip install apispec$"):

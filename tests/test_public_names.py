@@ -1,4 +1,4 @@
-"""The public names: few, sorted and documented."""
+"""The public names are complete, sorted and documented."""
 
 import inspect
 from importlib import import_module

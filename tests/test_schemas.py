@@ -11,7 +11,7 @@ GOOD = {"success": True, "totalRequests": 3, "projectStats": [{"_id": "1", "tota
 
 
 def test_valid_bodies():
-    """A body of the contract is valid, and so is an error."""
+    """The documented bodies and errors are valid."""
     assert UsageSchema().validate(GOOD) == {}
     assert ErrorSchema().validate({"success": False, "message": "x"}) == {}
 
@@ -38,7 +38,7 @@ def test_valid_bodies():
     ids=repr,
 )
 def test_invalid_bodies(change):
-    """Anything else is invalid."""
+    """A body with a missing, additional or wrong value is invalid."""
     assert UsageSchema().validate(GOOD | change)
 
 
@@ -59,10 +59,10 @@ def test_every_key_is_required(name):
     ],
 )
 def test_invalid_errors(body):
-    """An error has exactly a false ``success`` and a message."""
+    """An error has ``success``, which is false, a message, and no other fields."""
     assert ErrorSchema().validate(body)
 
 
 def test_fields_are_those_of_the_table():
-    """The schema has the fields of the table, in its order."""
+    """The schema has the fields of the field table, in the same order."""
     assert list(ProjectSchema().fields) == [field.name for field in FIELDS]

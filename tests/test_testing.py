@@ -1,4 +1,4 @@
-"""The contract for stores: ours pass it, and broken ones do not."""
+"""The stores of the package and of the examples pass UsageStoreContract; broken stores fail it."""
 
 import os
 import sqlite3
@@ -30,7 +30,7 @@ class TestProjectStore(UsageStoreContract):
 
 
 class TestObjectIdOwners(UsageStoreContract):
-    """A store of fewer fields, whose owners are not text."""
+    """A store with fewer fields and with ObjectId owners."""
 
     owner, other_owner, unknown_owner = ObjectId("0" * 24), ObjectId("1" * 24), ObjectId("2" * 24)
     fields = ("name", "totalRequest")
@@ -75,7 +75,7 @@ def to_column(value):
 
 
 class MemoryStore:
-    """A correct store, of which the broken ones change one thing."""
+    """A correct store. Each broken store overrides one method."""
 
     def __init__(self, projects):
         self.projects = [dict(project) for project in projects]
@@ -159,7 +159,7 @@ class EmptyText(MemoryStore):
 
 
 class OnlyOnce(MemoryStore):
-    """Can be read a single time."""
+    """A store that can be read only once."""
 
     def iter_projects(self, owner, /):
         found = super().iter_projects(owner)
@@ -168,7 +168,7 @@ class OnlyOnce(MemoryStore):
 
 
 class OneCursor(MemoryStore):
-    """All reads share one position."""
+    """A store whose reads share one position."""
 
     cursor = iter(())
 
@@ -179,7 +179,7 @@ class OneCursor(MemoryStore):
 
 
 class LeaksConnections(MemoryStore):
-    """A read that does not come to its end keeps one of ten connections."""
+    """A store with ten connections. A read that is not finished never releases its connection."""
 
     free = 10
 
@@ -263,7 +263,7 @@ class EveryTest(UsageStoreContract):
 
 
 def failures(store):
-    """Return the names of the contract's tests that a store fails."""
+    """Return the names of the contract tests that a store fails."""
     failed = set()
     for name in vars(UsageStoreContract):
         if name.startswith("test_"):
@@ -275,24 +275,24 @@ def failures(store):
 
 
 def test_correct_store_passes():
-    """The store that the broken ones derive from passes every test."""
+    """The base class of the broken stores passes every test."""
     assert failures(MemoryStore) == set()
 
 
 @pytest.mark.parametrize(("store", "test"), BROKEN, ids=[f"{store.__name__}-{test}" for store, test in BROKEN])
 def test_broken_store_fails(store, test):
-    """Each defect fails the test of the rule that it breaks."""
+    """Each broken store fails the test of the rule that it breaks."""
     assert test in failures(store)
 
 
 def test_every_rule_can_fail():
-    """No test of the contract passes for every broken store."""
+    """Every contract test fails for at least one broken store."""
     tests = {name for name in vars(UsageStoreContract) if name.startswith("test_")}
     assert set().union(*(failures(store) for store in {store for store, _ in BROKEN})) == tests
 
 
 def test_inherited_tests_are_collected(tmp_path):
-    """The subclass of a test module is run by pytest, and the message says what is wrong."""
+    """The tests of a subclass are run by pytest, and the failure message names the problem."""
     (tmp_path / "test_store.py").write_text(
         "import pytest\n"
         "from flask_usage_stats.testing import UsageStoreContract\n"

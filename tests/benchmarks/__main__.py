@@ -37,7 +37,7 @@ QUERIES = (
     "sort=updatedAt",
     "format=csv",
 )
-#: The number of rounds for each size, and how often an action is repeated in each round.
+#: The number of rounds for each size, and the number of repetitions of an action in each round.
 ROUNDS = {5: (300, 5), 100: (150, 2), 1_000: (40, 1), 10_000: (8, 1), 100_000: (4, 1)}
 QUICK = {5: (60, 5), 100: (30, 2), 1_000: (8, 1), 10_000: (2, 1), 100_000: (1, 1)}
 
@@ -47,7 +47,7 @@ def say(text: str) -> None:
 
 
 def check_equal(size: int, *bodies: bytes) -> None:
-    """Check that the bodies are the same JSON and have every project."""
+    """Check that the bodies are equal as JSON and have every project."""
     first, *rest = map(json.loads, bodies)
     assert len(first["projectStats"]) == size
     for other in rest:

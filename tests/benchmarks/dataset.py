@@ -1,4 +1,4 @@
-"""The documents: projects of a hosting platform, much larger than the returned fields."""
+"""Documents of projects on a hosting platform, which are much larger than the returned fields."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta

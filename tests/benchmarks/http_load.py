@@ -1,4 +1,4 @@
-"""The servers, with one worker each, and the load on them."""
+"""Servers with one worker each, and load tests."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ _THREADS = "4"
 
 
 def commands(port: int) -> dict[str, list[str]]:
-    """Return the command of every server that this machine can run; print which it cannot."""
+    """Return the commands of the available servers, and print the names of the others."""
     gunicorn = [
         *(
             "-m",
@@ -95,7 +95,7 @@ def loader() -> str:
 
 
 def load(port: int, token: str, seconds: int) -> float:
-    """Send requests over several kept-alive connections, and return the responses per second."""
+    """Send requests over several keep-alive connections, and return the responses per second."""
     if not shutil.which("wrk"):
         return _python_load(port, token, seconds)
     header = f"Authorization: Bearer {token}"

@@ -1,4 +1,4 @@
-"""Measure time and memory of callables in turn, so that other load on the machine affects all of them."""
+"""Measure the time and memory of callables in turn, so that other load on the machine affects all of them."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Other ways to write the endpoint: by hand in Flask, and with Eve."""
+"""Other implementations of the endpoint: by hand in Flask, and with Eve."""
 
 from collections.abc import Callable
 from typing import Any
@@ -69,7 +69,7 @@ def floor(collection: Collection[Any], size: int, mix: str = INTEGERS) -> Flask:
 
 
 def naive(collection: Collection[Any], size: int) -> Flask:
-    """Write the endpoint by hand: find, sort, dump with marshmallow, jsonify."""
+    """Build a hand-written endpoint: find, sort, dump with marshmallow, jsonify."""
     app = application()
     app.json.sort_keys = False
     schema = Project(many=True)
@@ -127,7 +127,7 @@ def eve(collection: Collection[Any], uri: str) -> Flask:
 
 
 def request(app: Flask, query: str = "", **headers: str) -> Callable[[], bytes]:
-    """Prepare a request once, and return a function that sends it to the WSGI application, without a client's cost."""
+    """Prepare a request once, and return a function that sends it to the WSGI application without a test client."""
     environ = EnvironBuilder("/api/usage", query_string=query, headers=headers).get_environ()
 
     def send() -> bytes:

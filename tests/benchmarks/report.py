@@ -1,4 +1,4 @@
-"""Turn the figures into tables, the page and its plot."""
+"""Write the results as tables and a plot on the performance page."""
 
 import os
 import platform
@@ -139,7 +139,7 @@ def _table(title: str, head: list[str], rows: list[list[str]]) -> str:
 
 
 def page(found: dict[str, Any], folder: Path) -> None:
-    """Write the tables between the marks of ``performance.md``, whose text is written by hand, and draw the plot."""
+    """Write the tables between the marks in ``performance.md``, whose text is hand-written, and draw the plot."""
     path = folder / "performance.md"
     begin, end = "<!-- figures -->", "<!-- end of figures -->"
     before, rest = path.read_text().split(begin)

@@ -23,7 +23,7 @@ def flask(app_factory):
 
 @pytest.fixture
 def terminal(flask):
-    """Run a command as in a terminal of 80 columns, and return what is printed, without colors."""
+    """Run a command as in a terminal of 80 columns, and return its output without colors."""
 
     def run(store, *arguments, **environment):
         environment = {"FORCE_COLOR": "1", "COLUMNS": "80", "TERM": "xterm-256color"} | environment

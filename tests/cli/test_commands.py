@@ -1,4 +1,4 @@
-"""``flask usage``, run by Flask's command runner: output, errors and exit codes."""
+"""The output, errors and exit codes of ``flask usage``."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ class TestFormats:
     )  # fmt: skip
     @pytest.mark.parametrize("name", ["json", "csv"])
     def test_json_and_csv_are_the_body_of_the_response(self, flask, get_usage, filled, options, query, name):
-        """Options select, sort and group as the parameters of the route do."""
+        """Options have the same effect as the parameters of the route."""
         result = flask(filled, "report", "--owner", "ada", "--format", name, *options)
         assert result.stdout_bytes == get_usage(filled, "ada", query_string=f"{query}&format={name}").data
         assert (result.exit_code, result.stderr) == (0, "")
@@ -51,7 +51,7 @@ class TestFormats:
         ],
     )
     def test_owner_type_converts_the_owner(self, flask, owner, owner_type, stored):
-        """The owner is passed to the store in the type that authenticate returns."""
+        """The owner is passed to the store in the type that *authenticate* returns."""
         store = ListStore({"_id": 1, "owner": stored}, {"_id": 2, "owner": "ada"})
         result = flask(store, "report", "--owner", owner, "--owner-type", owner_type, "--format", "csv")
         assert result.stdout_bytes.decode() == f"{HEADER}1,,,,,0,,\r\n"
@@ -91,12 +91,12 @@ class TestErrors:
         ],
     )
     def test_owner_must_be_an_owner_id(self, flask, options, message):
-        """A value that authenticate could not return is refused."""
+        """A value that *authenticate* cannot return is rejected."""
         result = flask(ListStore(), "report", *options)
         assert (result.exit_code, result.stderr) == (2, f"Error: --owner must be {message}\n")
 
     def test_unreachable_database_is_one_line(self, flask):
-        """Each command ends with the cause."""
+        """If the database is unreachable, each command prints the cause on one line."""
         with MongoClient("mongodb://localhost:1", serverSelectionTimeoutMS=100) as client:
             store = ProjectStore(client.platform.projects, timeout=0.1)
             for command in (["report", "--owner", "ada"], ["ensure-indexes"]):
@@ -119,7 +119,7 @@ class TestErrors:
         assert result.stderr.endswith(" in iter_projects)\n")
 
     def test_adjusted_values_are_logged(self, flask, projects, caplog):
-        """Stored values that do not fit are logged as in a request, and never printed."""
+        """Stored values that do not fit are logged as in a request, but not printed."""
         projects.insert_one({"_id": 1, "owner": "ada", "totalRequest": "hunter2"})
         result = flask(projects, "report", "--owner", "ada", "--format", "csv")
         assert result.stdout_bytes.decode() == f"{HEADER}1,,,,,0,,\r\n"
@@ -136,14 +136,14 @@ class TestErrors:
 
 class TestIndexes:
     def test_index_is_created_and_its_name_printed(self, flask, projects):
-        """Running the command again changes nothing."""
+        """The command creates the index and prints its name; running it again changes nothing."""
         for _ in range(2):
             result = flask(projects, "ensure-indexes")
             assert (result.exit_code, result.output) == (0, "usage_stats_owner\n")
         assert "usage_stats_owner" in projects.index_information()
 
     def test_owner_filter_has_no_known_index(self, flask, projects):
-        """The error says what to index."""
+        """With *owner_filter*, the error says what to index."""
         result = flask(ProjectStore(projects, owner_filter=lambda owner: {"team": 1}), "ensure-indexes")
         assert result.exit_code == 1
         assert result.stderr.startswith("Error: owner_filter decides which projects match: index the path")
@@ -151,13 +151,13 @@ class TestIndexes:
 
 class TestOpenAPI:
     def test_document_is_printed_as_json(self, flask):
-        """The document has the prefix of the blueprint or another one."""
+        """The document has the prefix of the blueprint unless another one is given."""
         assert json.loads(flask(ListStore(), "openapi").stdout) == openapi_document()
         result = flask(ListStore(), "openapi", "--url-prefix", "/v2")
         assert (result.exit_code, json.loads(result.stdout)) == (0, openapi_document(url_prefix="/v2"))
 
     def test_missing_apispec_is_one_line(self, flask, monkeypatch):
-        """The error says what to install."""
+        """If apispec is missing, the error says what to install."""
         monkeypatch.delitem(sys.modules, "flask_usage_stats.openapi", raising=False)
         for name in [name for name in sys.modules if name.split(".")[0] == "apispec"]:
             monkeypatch.delitem(sys.modules, name)
@@ -176,14 +176,14 @@ class TestGroup:
         assert result.stdout.splitlines()[2].startswith("  ")
 
     def test_every_option_has_help(self, app_factory):
-        """Every option of every command is described."""
+        """Every option of every command has a description."""
         for command in app_factory(ListStore()).cli.commands["usage"].commands.values():
             assert command.help
             assert all(option.help for option in command.params)
 
     def test_second_blueprint_has_another_group(self):
-        """`cli_group` gives the commands of a second blueprint another name."""
-        app = Flask("host")
+        """With *cli_group*, the commands of a second blueprint have another name."""
+        app = Flask("application")
         for number, group in enumerate(["usage", "teams"]):
             store = ListStore({"_id": number, "owner": "ada"})
             blueprint = create_usage_blueprint(store, authenticate=lambda: None, name=f"usage_{number}")
@@ -194,7 +194,7 @@ class TestGroup:
 
     def test_commands_run_in_the_application_context(self, projects):
         """A callable that returns the collection can use current_app."""
-        app = Flask("host")
+        app = Flask("application")
         app.config["NAME"] = "projects"
 
         def found():

@@ -19,7 +19,7 @@ Total requests: 127,776
 
 @pytest.fixture
 def report(flask):
-    """Run the command as with its output piped, and return what is printed, without spaces at the ends of lines."""
+    """Run the command with piped output, and return the output without trailing spaces."""
 
     def run(store, *arguments, **environment):
         result = flask(store, "report", *arguments, **environment)
@@ -31,7 +31,7 @@ def report(flask):
 
 @pytest.mark.parametrize("run", ["terminal", "report"])
 def test_table_of_projects(request, run, filled):
-    """Numbers are aligned to the right, and missing values are a hyphen, in a terminal and piped."""
+    """Numbers are right-aligned and missing values are hyphens, both in a terminal and in piped output."""
     arguments = ["report"] if run == "terminal" else []
     assert request.getfixturevalue(run)(filled, *arguments, "--owner", "ada") == TABLE
 
@@ -52,8 +52,8 @@ def test_table_of_groups(request, run, filled):
     )
 
 
-def test_long_names_are_cut_only_in_a_terminal(terminal, report, filled):
-    """In a terminal the table fits the width; a file or another program gets every name complete."""
+def test_long_names_are_truncated_only_in_a_terminal(terminal, report, filled):
+    """In a terminal the table fits the width; in piped output names are complete."""
     name = "a long name that nobody reads to its end, and that goes on for more than a line of a terminal"
     filled.update_one({"_id": 3}, {"$set": {"name": name}})
     lines = terminal(filled, "report", "--owner", "ada").splitlines()
@@ -63,7 +63,7 @@ def test_long_names_are_cut_only_in_a_terminal(terminal, report, filled):
 
 
 def test_missing_rich_is_one_line(flask, filled, monkeypatch):
-    """The error says what to install; the other formats do not need it."""
+    """If rich is missing, the error says what to install; the other formats do not need it."""
     for name in [name for name in sys.modules if name.split(".")[0] == "rich" or name.endswith("_cli.table")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rich", None)
@@ -74,7 +74,7 @@ def test_missing_rich_is_one_line(flask, filled, monkeypatch):
 
 
 def test_page_ends_with_the_next_cursor(report, filled):
-    """The last page and groups have no cursor."""
+    """A page ends with the next cursor; the last page and groups have none."""
     first = report(filled, "--owner", "ada", "--limit", "3")
     rest = first.removesuffix("\n").split("More projects follow: ")[1]
     assert report(filled, "--owner", "ada", "--limit", "3", *rest.split()) == (
@@ -88,13 +88,13 @@ def test_page_ends_with_the_next_cursor(report, filled):
 
 
 def test_no_projects_have_no_table(report, filled):
-    """With a limit of 0 only the total is printed."""
+    """Without projects, or with a limit of 0, there is no table."""
     assert report(filled, "--owner", "eve") == "No projects.\nTotal requests: 0\n"
     assert report(filled, "--owner", "ada", "--limit", "0") == "Total requests: 127,776\n"
 
 
 def test_date_is_that_of_the_sort(report, filled):
-    """Sorted by the date of creation, that date is printed."""
+    """If the rows are sorted by creation date, that date is printed."""
     output = report(filled, "--owner", "ada", "--sort", "createdAt", "--status", "LIVE")
     assert "Created" in output
     assert [line.split()[-1] for line in output.splitlines()[2:4]] == ["2024-01-01", "-"]

@@ -1,4 +1,4 @@
-"""Odd and damaged documents: the response is strict JSON with every good row."""
+"""If documents are invalid or damaged, the response is strict JSON and has all valid rows."""
 
 import json
 from datetime import datetime
@@ -92,16 +92,16 @@ VALUES = {
     "deeply nested": nested(90),
     "long text": "x" * 100_000,
 }
-#: The driver cannot decode these.
+#: Values that the driver cannot decode.
 DAMAGED = {
     "binary of the old kind with a wrong length",
     "binary of the old kind without a length",
     "UUID of a wrong length",
     "empty UUID",
 }
-#: Older releases of the driver cannot decode this, newer ones can.
+#: A value that older versions of the driver cannot decode.
 SOMETIMES_DAMAGED = {"old UUID of a wrong length"}
-#: The server does not accept these as an ``_id``.
+#: Values that the server does not accept as an ``_id``.
 NO_IDS = {
     "array",
     "pattern",
@@ -143,7 +143,7 @@ class TestBSONTypes:
 
     @ALL
     def test_all_fields_at_once(self, projects, get_usage, value, caplog):
-        """A document with the value in every field drops no good row, and the value is not logged."""
+        """A document with the value in every field does not affect valid rows, and the value is not logged."""
         odd = document(element("_id", -1), OWNER, *(element(field, value) for field in FIELDS))
         good = [{"_id": index, "owner": "ada", "name": "good", "totalRequest": index + 1} for index in range(1000)]
         projects.insert_many([*good[:500], odd, *good[500:]])
@@ -160,7 +160,7 @@ class TestBSONTypes:
         ids=[name for name in VALUES | ELEMENTS if name not in NO_IDS | DAMAGED | SOMETIMES_DAMAGED],
     )
     def test_id(self, projects, get_usage, value):
-        """Any stored ``_id`` is returned as text, an integer or null, alone and among good documents."""
+        """Any stored ``_id`` is returned as text, an integer or null, alone and among valid documents."""
         projects.insert_one(document(element("_id", value), OWNER))
         (row,) = usage_body(get_usage(projects))["projectStats"]
         assert isinstance(row["_id"], str | int | None)
@@ -172,7 +172,7 @@ class TestBSONTypes:
 
     @pytest.mark.parametrize("name", sorted(DAMAGED))
     def test_damaged_id(self, projects, get_usage, name):
-        """An ``_id`` that cannot be decoded is the documented error, never a list without the project."""
+        """An ``_id`` that cannot be decoded results in the 500 response, never in a list without the project."""
         projects.insert_one(document(element("_id", ELEMENTS[name]), OWNER))
         projects.insert_one({"_id": 1, "owner": "ada"})
         response = get_usage(projects)
@@ -180,7 +180,7 @@ class TestBSONTypes:
 
     @ALL
     def test_value_as_owner(self, projects, get_usage, value):
-        """An owner of any type matches nobody, and does no harm in an array that contains the owner."""
+        """An owner value of any type matches no user, and other values in an array do not affect the owner."""
         owners = element("0", "ada") + element("1", value)
         array = pack("<i", len(owners) + 5) + owners + b"\0"
         projects.insert_many([document(element("_id", 1), element("owner", value)), {"_id": 2, "owner": "ada"}])
@@ -189,8 +189,8 @@ class TestBSONTypes:
 
 
 class TestDocuments:
-    def test_all_odd_documents_together(self, projects, get_usage, caplog):
-        """All odd documents together drop no good row and are logged in one line."""
+    def test_all_invalid_documents_together(self, projects, get_usage, caplog):
+        """All invalid documents together do not affect valid rows and are logged on one line."""
         odd = [
             document(element("_id", -index), OWNER, *(element(field, value) for field in FIELDS))
             for index, value in enumerate([*VALUES.values(), *ELEMENTS.values()], 1)
@@ -209,8 +209,8 @@ class TestDocuments:
         assert [row["_id"] for row in rows] == [1, 2]
         assert rows[0]["name"] in ("first", "second")
 
-    def test_odd_keys_are_ignored(self, projects, get_usage):
-        """Keys that are invalid UTF-8, empty, dotted or like operators are ignored."""
+    def test_unusual_keys_are_ignored(self, projects, get_usage):
+        """Keys that are invalid UTF-8, empty, dotted or look like operators are ignored."""
         odd = [b"\x0a\xff\xfe\0", b"\x0a\0", element("a.b", 1), element("$set", 1), element("name ", "x")]
         projects.insert_one(document(element("_id", 1), OWNER, element("name", "blog"), *odd))
         assert usage_body(get_usage(projects))["projectStats"] == [{"_id": 1, "name": "blog", "totalRequest": 0}]
@@ -228,7 +228,7 @@ class TestDocuments:
         assert usage_body(get_usage(projects))["projectStats"] == []
 
     def test_missing_and_empty_collections(self, database, get_usage):
-        """A missing collection, an empty one and an empty view give an empty list."""
+        """A missing collection, an empty collection and an empty view result in an empty list."""
         database.create_collection("empty")
         database.create_collection("view", viewOn="empty", pipeline=[])
         for name in ("missing", "empty", "view"):

@@ -1,4 +1,4 @@
-"""The mounted route under arbitrary requests: no server error, and every response fits the contract."""
+"""Arbitrary requests never cause a server error, and every response is documented."""
 
 import json
 import string
@@ -68,12 +68,12 @@ def client():
 @settings(max_examples=EXAMPLES)
 @given(method=_METHODS, query=_QUERIES, headers=_HEADERS, credential=_CREDENTIALS, body=_BODIES)
 def test_any_request(client, caplog, method, query, headers, credential, body):
-    """Any request gets 200, 304 or 400 with the valid token and 401 without, other methods get 405."""
+    """A request gets 200, 304 or 400 with a valid token, 401 without one, and 405 for other methods."""
     environ = headers | ({} if credential is None else {"HTTP_AUTHORIZATION": credential})
     environ |= {"QUERY_STRING": query, "REQUEST_METHOD": method}
     response = client.open("/api/usage", data=body, environ_overrides=environ)
     assert not caplog.records
-    if response.status_code == 400 and response.mimetype == "text/html":  # Werkzeug's own, for an invalid host name
+    if response.status_code == 400 and response.mimetype == "text/html":  # Werkzeug's response to an invalid host name
         assert "HTTP_HOST" in headers
     elif method == "OPTIONS":
         assert (response.status_code, response.allow) == (200, {"GET", "HEAD", "OPTIONS"})

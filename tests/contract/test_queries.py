@@ -1,4 +1,4 @@
-"""Filters, order, pages and groups, compared with a straightforward computation over the full list."""
+"""Filters, order, pages and groups equal a step-by-step computation over the full list."""
 
 import csv
 import io
@@ -50,7 +50,7 @@ def documents(draw):
 
 @st.composite
 def queries(draw):
-    """Draw parameters other than those of pages."""
+    """Draw parameters, except those for pages."""
     parameters = []
     for name in ("status", "projectType", "plan"):
         parameters += [
@@ -99,7 +99,7 @@ def expected_body(rows, parameters):
 
 
 def number(exact):
-    """Convert an exact sum: to an integer if it or its nearest double is whole, else to a double."""
+    """Convert an exact sum to an integer if it or its nearest double has no fraction, otherwise to a double."""
     if exact.denominator == 1:
         return exact.numerator
     return int(float(exact)) if float(exact).is_integer() else float(exact)
@@ -124,7 +124,7 @@ def expected_groups(rows, names, total):
 
 @pytest.fixture
 def client(any_projects, app_factory):
-    """Return a client that ada is signed in with."""
+    """Return a client whose requests are authenticated as ada."""
     return app_factory(any_projects).test_client()
 
 
@@ -154,7 +154,7 @@ def test_filters_order_and_groups(any_projects, client, stored, parameters):
     format_=st.sampled_from(["json", "csv"]),
 )
 def test_own_projects_only(any_projects, app_factory, owners, caller, parameters, limit, format_):
-    """Whatever the query, every row, group and total is made of the owner's projects only."""
+    """Whatever the query, rows, groups and totals consist of the owner's projects only."""
     any_projects.delete_many({})
     if owners:
         any_projects.insert_many(
@@ -193,14 +193,14 @@ def test_pages(any_projects, client, stored, parameters, limits):
 
 
 def test_pages_within_a_millisecond(app_factory):
-    """Dates of other stores may be finer than milliseconds; rows are sorted by the dates that are returned."""
+    """Rows are sorted by the returned dates, even if the dates of a store have microseconds."""
     store = StubStore(*({"_id": number, "updatedAt": datetime(2024, 1, 1, 0, 0, 0, number)} for number in range(5)))
     pages = read_pages(app_factory(store).test_client(), "sort=updatedAt&limit=1")
     assert [ids_of(body) for body in pages] == [[0], [1], [2], [3], [4]]
 
 
 def test_long_names_are_paginated(projects, app_factory):
-    """Names whose first 200 characters are equal have an order of their own, the same on every page."""
+    """Names whose first 200 characters are equal have the same order on every page."""
     names = ["x" * 300 + end for end in "dbac"] + ["x" * 200, "x" * 199 + "y"]
     projects.insert_many([{"_id": number, "owner": "ada", "name": name} for number, name in enumerate(names)])
     client = app_factory(projects).test_client()
@@ -213,7 +213,7 @@ def test_long_names_are_paginated(projects, app_factory):
 
 
 def test_pages_over_ids_of_every_type(projects, app_factory):
-    """Pages continue after any id, also long ones; each links to the next."""
+    """Pages continue after any id, even a long one, and each links to the next."""
     ids = [None, 1, 10**18, "a", "x" * 999, "x" * 999 + "y", ObjectId(), 1.5, True, {"a": "y" * 500}, {"a": "y" * 501}]
     projects.insert_many([{"_id": identity, "owner": "ada"} for identity in ids])
     client = app_factory(projects).test_client()
@@ -231,7 +231,7 @@ def test_pages_over_ids_of_every_type(projects, app_factory):
 
 
 def test_changes_between_pages(projects, app_factory):
-    """Rows that stay in place are returned once, although others move, appear and go between pages."""
+    """Rows that do not change are returned once, even if others are moved, added or deleted between pages."""
     projects.insert_many([{"_id": number, "owner": "ada", "totalRequest": number} for number in range(10)])
     client = app_factory(projects).test_client()
     first = client.get("/api/usage?limit=4").json
@@ -249,7 +249,7 @@ def test_changes_between_pages(projects, app_factory):
     ("limit", "rows", "ends"), [(0, 0, True), (1, 1, False), (2, 2, False), (3, 3, True), (4, 3, True)]
 )
 def test_last_page_has_no_cursor(any_projects, client, limit, rows, ends):
-    """The page with the last row has no cursor, nor has an empty one."""
+    """The page with the last row and an empty page have no cursor."""
     any_projects.insert_many([{"owner": "ada", "plan": "pro", "totalRequest": 1} for _ in range(3)])
     body = client.get(f"/api/usage?limit={limit}&groupBy=plan").json
     assert len(body["projectStats"]) == rows
@@ -260,7 +260,7 @@ def test_last_page_has_no_cursor(any_projects, client, limit, rows, ends):
 
 
 def test_link_has_every_parameter(any_projects, client):
-    """The link to the next page has all parameters of the request, unknown ones too."""
+    """The link to the next page has all parameters of the request, including unknown ones."""
     any_projects.insert_many([{"owner": "ada", "plan": "a b&c"} for _ in range(3)])
     response = client.get("/api/usage?plan=a+b%26c&limit=1&utm=%C3%A9")
     query = response.headers["Link"].removeprefix("<?").removesuffix('>; rel="next"')
@@ -300,7 +300,7 @@ def test_filters_apply_to_returned_values(projects, app_factory):
 
 
 def test_invalid_text_and_large_counts(app_factory):
-    """Rows that need a slower encoding pass the same filters and groups."""
+    """Rows that need a slower encoding are filtered and grouped like any others."""
     rows = [
         {
             "_id": ObjectId(f"{number:024}"),
@@ -326,14 +326,14 @@ def test_invalid_text_and_large_counts(app_factory):
     ],
 )
 def test_dates_are_sorted_as_instants(projects, app_factory, stored, order):
-    """Dates are sorted by time whatever their notation; other text comes last."""
+    """Dates are sorted by time, whatever their notation; other text is last."""
     projects.insert_many([{"_id": number, "owner": "ada", "updatedAt": value} for number, value in enumerate(stored)])
     body = app_factory(projects).test_client().get("/api/usage?sort=updatedAt").json
     assert [row["_id"] for row in body["projectStats"]] == order
 
 
 def test_mongomock_gives_the_same_bytes(projects, app_factory):
-    """A mongomock collection gives the same bytes as a real one."""
+    """A mongomock collection results in the same bytes as a real one."""
     embedded = mongomock.MongoClient().platform.projects
     for collection in (projects, embedded):
         collection.insert_many(

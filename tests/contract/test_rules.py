@@ -80,7 +80,7 @@ class TestSample:
         )
 
     def test_key_order(self, projects, get_usage):
-        """A row has its keys in the contract's order, not in the stored one."""
+        """The keys of a row are in the documented order, not in the stored one."""
         projects.insert_one(
             {
                 "updatedAt": datetime(2024, 3, 14, 10, 15, tzinfo=UTC),
@@ -130,7 +130,7 @@ class TestOwner:
     @few_examples
     @given(caller=st.text(min_size=1, max_size=30))
     def test_text_is_never_an_operator(self, projects, get_usage, caller):
-        """Any text is compared as text only."""
+        """An owner is compared as text, even if it looks like an operator."""
         projects.delete_many({})
         projects.insert_many([{"_id": 1, "owner": "someone else's"}, {"_id": 2}, {"_id": 3, "owner": caller}])
         if caller != "someone else's":
@@ -151,7 +151,7 @@ class TestOwner:
         assert [row["_id"] for row in found] == [1]
 
     def test_legacy_uuid_owner(self, projects, get_usage):
-        """A UUID matches the collection's own legacy representation."""
+        """A UUID matches the legacy representation of the collection."""
         owner = UUID("00112233-4455-6677-8899-aabbccddeeff")
         legacy = projects.with_options(codec_options=CodecOptions(uuid_representation=UuidRepresentation.JAVA_LEGACY))
         legacy.insert_one({"_id": 1, "owner": owner})
@@ -166,7 +166,7 @@ class TestOwner:
         assert ids_of(strict_json(get_usage(projects))) == [1, 3]
 
     def test_deleted_projects_are_left_out(self, rows):
-        """Only the exact text "deleted" is left out, and not counted."""
+        """Only projects with exactly the status "deleted" are left out and not counted."""
         kept = [{}, {"status": None}, {"status": "Deleted"}, {"status": "deleted "}, {"status": ["deleted"]}]
         documents = [{"_id": index, **status} for index, status in enumerate(kept)]
         returned = rows(*documents, {"_id": 9, "status": "deleted", "totalRequest": 5})
@@ -225,14 +225,14 @@ class TestCounts:
 
     @pytest.mark.parametrize(("stored", "returned"), COUNTS, ids=repr)
     def test_finite_numbers_are_exact(self, projects, get_usage, stored, returned):
-        """A finite number keeps its value whatever its BSON type; whole numbers are written as integers."""
+        """A finite number keeps its value, whatever its BSON type; whole numbers are returned as integers."""
         projects.insert_one({"owner": "ada", "_id": 1, "totalRequest": stored})
         text = f'{{"success":true,"totalRequests":{returned},"projectStats":[{{"_id":1,"totalRequest":{returned}}}]}}'
         assert get_usage(projects).text == text
 
     @pytest.mark.parametrize("stored", NO_COUNTS, ids=repr)
     def test_other_values_are_zero(self, projects, get_usage, stored, caplog):
-        """Anything but a finite number is 0, in its row and in the total, and is logged."""
+        """Any value except a finite number is 0, in its row and in the total, and is logged."""
         projects.insert_many(
             [{"owner": "ada", "_id": 1, "totalRequest": stored}, {"owner": "ada", "_id": 2, "totalRequest": 7}]
         )
@@ -271,7 +271,7 @@ class TestOrderAndTotal:
     @few_examples
     @given(counts=st.lists(finite, max_size=8))
     def test_total_is_exact(self, projects, get_usage, counts):
-        """The total is the exact sum of the returned counts, rounded once; rows are ranked by the returned count."""
+        """The total is the exact sum of the returned counts, rounded once; rows are sorted by the returned count."""
         projects.delete_many({})
         if counts:
             projects.insert_many([{"owner": "ada", "totalRequest": count} for count in counts])
@@ -308,7 +308,7 @@ class TestOrderAndTotal:
         ]
 
     def test_equal_numbers_of_different_types_are_ties(self, rows):
-        """Counts of the same value are a tie whatever their types."""
+        """Equal counts are ties, whatever their types."""
         returned = rows(
             {"_id": 3, "totalRequest": 5},
             {"_id": 1, "totalRequest": Decimal128("5.0")},
@@ -394,7 +394,7 @@ IDS = [
 class TestFields:
     """Rules 4 and 5: rows have only the documented fields, in the documented types."""
 
-    def test_only_stored_fields_of_the_contract(self, rows):
+    def test_only_documented_fields(self, rows):
         """A missing field is absent, null stays null, and other stored fields are not returned."""
         assert rows({"_id": 1, "plan": None, "token": "secret", "owner_name": "x"}) == [
             {"_id": 1, "plan": None, "totalRequest": 0}
@@ -431,7 +431,7 @@ class TestFields:
         assert "1 name (str)" in caplog.text
 
     def test_converted_values_are_logged_once(self, projects, get_usage, caplog):
-        """Converted values are one WARNING: their number, five projects, fields and types, no values."""
+        """A WARNING has the number of converted values, and five projects with fields and types, but no values."""
         odd = {"name": {"secret": 1}, "totalRequest": "secret", "updatedAt": DatetimeMS(2**62)}
         projects.insert_many([{"_id": index, "owner": "ada", **odd} for index in range(7)])
         get_usage(projects)
@@ -461,7 +461,7 @@ class TestFailure:
     """Rule 6: a failure is the documented 500, never some of the rows."""
 
     def test_unreachable_server(self, get_usage, caplog):
-        """An unreachable server gives the documented 500 in time, logged once with its cause."""
+        """An unreachable server results in the 500 response within the time limit, and is logged once with its cause."""
         with MongoClient("mongodb://127.0.0.1:9", serverSelectionTimeoutMS=30_000) as client:
             began = time.monotonic()
             response = get_usage(ProjectStore(client.platform.projects, timeout=0.4))
@@ -478,7 +478,7 @@ class TestFailure:
 
     @pytest.mark.parametrize("after", [0, 1, 2500])
     def test_failure_halfway(self, get_usage, caplog, after):
-        """A store that fails halfway gives the error, never some of the rows."""
+        """A store that fails halfway results in the 500 response, never in some of the rows."""
         store = StubStore(*({"_id": index} for index in range(after)), error=RuntimeError("secret connection string"))
         response = get_usage(store)
         assert (response.status_code, response.data) == (500, FAILED)
@@ -510,7 +510,7 @@ class TestFailure:
         assert record.exc_info[0] is ZeroDivisionError
 
     def test_rejected_filter(self, projects, get_usage):
-        """A filter that the server rejects gives the error body without the server's message."""
+        """A filter that the server rejects results in the 500 response, without the message of the server."""
         store = ProjectStore(projects, owner_filter=lambda owner: {"$nonsense": owner})
         response = get_usage(store)
         assert (response.status_code, response.data) == (500, FAILED)
@@ -529,7 +529,7 @@ class TestIdentity:
 
     @pytest.mark.parametrize("header", ["Bearer x", "bearer x.y.z", "Basic abc, BEARER x"])
     def test_rejected_credential(self, projects, get_usage, header):
-        """A rejected bearer credential gets the error of RFC 6750."""
+        """A rejected bearer credential gets the 401 response with the error of RFC 6750."""
         response = get_usage(projects, None, headers={"Authorization": header})
         assert response.status_code == 401
         assert response.data == INVALID
@@ -611,7 +611,7 @@ class TestIdentity:
 
     @pytest.mark.parametrize("owner", ["a" * 1024, "é" * 512, "x\0\r\n", 2**63 - 1, -(2**63), 0, ID, Int64(5)])
     def test_valid_owners(self, projects, get_usage, owner):
-        """Text up to 1,024 bytes, 64-bit integers and ObjectIds are owners."""
+        """Text of up to 1,024 bytes, 64-bit integers and ObjectIds are valid owners."""
         projects.insert_one({"_id": 1, "owner": owner})
         assert len(strict_json(get_usage(projects, lambda: owner))["projectStats"]) == 1
 
@@ -620,7 +620,7 @@ class TestCaching:
     """Rule 8: responses are cached privately and revalidated, errors never."""
 
     def test_headers(self, projects, get_usage):
-        """A response may be cached privately and is revalidated; an error is never cached."""
+        """A response is cached privately and revalidated; an error is never cached."""
         for response, cache in [
             (get_usage(projects), "private, no-cache"),
             (get_usage(projects, None), "no-store"),

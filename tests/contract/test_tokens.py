@@ -1,4 +1,4 @@
-"""Hostile and broken credentials: each gets our 401, and nobody sees another owner's projects."""
+"""Malicious and malformed credentials get the 401 response, and no user gets the projects of another owner."""
 
 import base64
 import hmac
@@ -32,7 +32,7 @@ HEAD = {"alg": "HS256", "typ": "JWT"}
 
 
 class EchoStore:
-    """A store whose one project shows the owner it was read for."""
+    """A store with one project, whose id is the owner."""
 
     def iter_projects(self, owner):
         return [{"_id": owner, "name": f"a project of {owner!r}"}]
@@ -44,7 +44,7 @@ def _part(content):
 
 
 def signed(payload=CLAIMS, head=HEAD, key=KEY, digest="sha256"):
-    """Sign anything with the application's key, also what no library would sign."""
+    """Sign anything with the key of the application, even what no library would sign."""
     text = f"{_part(head)}.{_part(payload)}"
     return f"{text}.{_part(hmac.digest(key.encode(), text.encode(), digest))}"
 
@@ -54,7 +54,7 @@ def claims(**changes):
 
 
 def claim_text(name, value):
-    """Sign a payload with a claim that Python's JSON encoder would not write."""
+    """Sign a payload with a claim that Python's JSON encoder does not support."""
     return signed(json.dumps(CLAIMS)[:-1].encode() + f',"{name}":{value}}}'.encode())
 
 
@@ -175,7 +175,7 @@ SCHEMES = [
 
 
 @pytest.fixture(scope="module")
-def host():
+def app():
     return jwt_app(EchoStore())
 
 
@@ -199,53 +199,53 @@ class TestTokens:
         """The tables contain all of their cases."""
         assert len(TOKENS) + len(SCHEMES) >= 120
 
-    def test_valid_token(self, host):
-        """The token of which the others are variations is accepted."""
-        assert get(host, f"Bearer {GOOD}").json["projectStats"][0]["_id"] == "ada"
+    def test_valid_token(self, app):
+        """The valid token, of which the other tokens are variations, is accepted."""
+        assert get(app, f"Bearer {GOOD}").json["projectStats"][0]["_id"] == "ada"
 
     @pytest.mark.parametrize("token", TOKENS.values(), ids=TOKENS.keys())
-    def test_unusable_token(self, host, caplog, token):
-        """An unusable token is 401 with the error of RFC 6750; it is neither echoed nor logged."""
-        check_unauthorized(get(host, f"Bearer {token}"), INVALID, INVALID_TOKEN)
+    def test_unusable_token(self, app, caplog, token):
+        """An unusable token gets the 401 response with the error of RFC 6750, and is neither echoed nor logged."""
+        check_unauthorized(get(app, f"Bearer {token}"), INVALID, INVALID_TOKEN)
         assert not caplog.records
 
     @pytest.mark.parametrize("verified", [True, False])
     @pytest.mark.parametrize(
         "subject", [{"$ne": None}, {"$regex": "."}, ["ada"], [["ada"]], True, 1.5, None, 2**63, -(2**63) - 1, 10**400]
     )
-    def test_invalid_subject(self, host, monkeypatch, subject, verified):
-        """A subject that is not a valid owner is 401, whether the application verifies subjects or not."""
-        monkeypatch.setitem(host.config, "JWT_VERIFY_SUB", verified)
-        check_unauthorized(get(host, f"Bearer {claims(sub=subject)}"), INVALID, INVALID_TOKEN)
+    def test_invalid_subject(self, app, monkeypatch, subject, verified):
+        """A subject that is not a valid owner gets the 401 response, whether the application verifies subjects or not."""
+        monkeypatch.setitem(app.config, "JWT_VERIFY_SUB", verified)
+        check_unauthorized(get(app, f"Bearer {claims(sub=subject)}"), INVALID, INVALID_TOKEN)
 
     @pytest.mark.parametrize("header", SCHEMES, ids=lambda header: repr(header[:30]))
-    def test_header_without_bearer_credential(self, host, caplog, header):
+    def test_header_without_bearer_credential(self, app, caplog, header):
         """A header without a bearer credential is treated like a missing header."""
-        check_unauthorized(get(host, header), REQUIRED, CHALLENGE)
+        check_unauthorized(get(app, header), REQUIRED, CHALLENGE)
         assert not caplog.records
 
     @pytest.mark.parametrize("header", [f"bearer {GOOD}", f"BEARER {GOOD}", f"Basic a, bearer {GOOD}"])
-    def test_scheme_in_another_case(self, host, header):
+    def test_scheme_in_another_case(self, app, header):
         """A scheme in another case, which flask-jwt-extended does not accept, is an invalid token."""
-        check_unauthorized(get(host, header), INVALID, INVALID_TOKEN)
+        check_unauthorized(get(app, header), INVALID, INVALID_TOKEN)
 
     @pytest.mark.parametrize("name", ["jwt", "token", "access_token", "Authorization", "access_token_cookie"])
-    def test_only_the_header_is_read(self, host, monkeypatch, name):
-        """A token in the query string, body or a cookie is ignored, although the application accepts those."""
-        monkeypatch.setitem(host.config, "JWT_TOKEN_LOCATION", ["headers", "query_string", "cookies", "json"])
-        client = host.test_client()
+    def test_only_the_header_is_read(self, app, monkeypatch, name):
+        """A token in the query string, the body or a cookie is ignored even if the application accepts it there."""
+        monkeypatch.setitem(app.config, "JWT_TOKEN_LOCATION", ["headers", "query_string", "cookies", "json"])
+        client = app.test_client()
         client.set_cookie(name, GOOD)
         check_unauthorized(client.get("/api/usage", query_string={name: GOOD}, json={name: GOOD}), REQUIRED, CHALLENGE)
 
     @pytest.mark.parametrize("subject", ["$ne", ".*", "^", "ada.*", "$where", "{$ne: null}", "*", "%", "ada ", "ADA"])
-    def test_subject_is_never_a_pattern(self, host, subject):
+    def test_subject_is_never_a_pattern(self, app, subject):
         """A subject that looks like an operator or a pattern is an owner like any other."""
-        assert get(host, f"Bearer {claims(sub=subject)}").json["projectStats"][0]["_id"] == subject
+        assert get(app, f"Bearer {claims(sub=subject)}").json["projectStats"][0]["_id"] == subject
 
 
 @pytest.mark.parametrize("error", [ValueError, TypeError, RecursionError, OverflowError, KeyError, AttributeError])
 def test_failing_callback_of_the_application(error, caplog):
-    """A failing callback of the application is logged as a failure, not treated as an invalid token."""
+    """An error in a callback of the application is logged as a failure, not treated as an invalid token."""
     app = jwt_app(EchoStore())
     app.extensions["flask-jwt-extended"].decode_key_loader(raiser(error("secret")))
     response = get(app, f"Bearer {GOOD}")
@@ -283,9 +283,9 @@ class TestArbitraryCredentials:
     @given(header=credential | credential.map("Bearer {}".format))
     @example(", ,")
     @example(" ,Bearer")
-    def test_header(self, host, header):
-        """Any header gets our 401 unless it is the valid token."""
-        response = get(host, header)
+    def test_header(self, app, header):
+        """Any header except the valid token gets the 401 response."""
+        response = get(app, header)
         if not accepts(header):
             assert response.status_code == 401
             assert response.data in (REQUIRED, INVALID)
@@ -297,10 +297,10 @@ class TestArbitraryCredentials:
         value=json_values,
         in_head=st.booleans(),
     )
-    def test_claim(self, host, name, value, in_head):
-        """Any signed claims get our 401, or 200 for the subject."""
+    def test_claim(self, app, name, value, in_head):
+        """Any signed claims get the 401 response, or the 200 response for the subject."""
         head, payload = (HEAD | {name: value}, CLAIMS) if in_head else (HEAD, CLAIMS | {name: value})
-        response = get(host, f"Bearer {signed(payload, head)}")
+        response = get(app, f"Bearer {signed(payload, head)}")
         if response.status_code == 200:
             assert ids_of(response.json) == [payload["sub"]]
         else:

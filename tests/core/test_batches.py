@@ -12,7 +12,7 @@ def read(log):
 
 
 def test_batches_of_a_store_are_kept():
-    """A batch is what the store reads at once."""
+    """A batch of a store is passed on unchanged."""
     assert [len(batch) for batch in iter_batches(BatchedDocuments(read([])))] == [2, 1]
 
 

@@ -22,7 +22,7 @@ def forge(content, query=QUERY, owner="ada"):
 @pytest.mark.parametrize("sort_key", [5, -5, 0.5, 2**100, 0])
 @pytest.mark.parametrize("id_key", [b"", b"\0", b"\n\n", b"\3" + b"x" * 12, "\2é".encode()])
 def test_positions_survive_encoding(sort_key, id_key):
-    """A decoded cursor is the position that was encoded."""
+    """Decoding a cursor returns the encoded position."""
     position = CursorPosition(sort_key, id_key)
     assert decode_cursor(encode_cursor(position, "ada", QUERY), "ada", QUERY) == position
 
@@ -42,7 +42,7 @@ def test_sort_keys_must_have_the_type_of_the_sort(sort, sort_key):
 
 
 def test_every_character_counts():
-    """A cursor with any changed character is refused."""
+    """A cursor is rejected if any character is changed."""
     text = encode_cursor(CursorPosition(12345, b"\3" + b"x" * 12), "ada", QUERY)
     for index in range(len(text)):
         changed = text[:index] + ("A" if text[index] != "A" else "B") + text[index + 1 :]
@@ -70,7 +70,7 @@ def test_page_size_format_and_groups_may_change_between_pages():
     ],
 )
 def test_cursors_of_other_queries_are_refused(owner, other):
-    """A cursor belongs to its owner, filters and order."""
+    """A cursor is valid only for the same owner, filters and order."""
     with pytest.raises(ValueError, match="not a cursor"):
         decode_cursor(encode_cursor(POSITION, "ada", QUERY), owner, other)
 

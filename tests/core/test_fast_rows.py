@@ -1,4 +1,4 @@
-"""The fast conversion returns what the exact one does."""
+"""The fast conversion returns the same rows as the exact conversion."""
 
 import math
 from datetime import datetime
@@ -59,7 +59,7 @@ def test_documents_of_one_shape_are_not_copied():
 @pytest.mark.parametrize("missing", [None, *(name for name, _ in FIELDS)])
 @pytest.mark.parametrize("output", [JSON, CSV], ids=["json", "csv"])
 def test_rows_are_those_of_the_exact_conversion(change, missing, output):
-    """Whatever the types and the order of the fields, encoded rows and sort keys are the same."""
+    """Encoded rows and sort keys are the same for any types and any order of the fields."""
     document = {name: value for name, value in {**change, **PLAIN, **change}.items() if name != missing}
     (fast,) = convert([document])
     exact = convert_each([document], Adjustments())
@@ -68,7 +68,7 @@ def test_rows_are_those_of_the_exact_conversion(change, missing, output):
 
 
 def test_common_documents_are_not_converted_value_by_value(monkeypatch):
-    """Integers, doubles, null and missing counts, in any mixture and order of keys, stay on the fast path."""
+    """The fast path handles integers, doubles, null and missing counts, with the keys in any order."""
     exact = []
     monkeypatch.setattr(fast_rows, "convert_each", lambda *arguments: exact.append(1) or convert_each(*arguments))
     counts = [{"totalRequest": value} for value in (1, Int64(2), 3.0, 0.5, -0.0, 1e300, None)] + [{}]
@@ -85,7 +85,7 @@ def test_common_documents_are_not_converted_value_by_value(monkeypatch):
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
 def test_groups_with_counts_that_are_not_finite_are_converted(odd):
-    """They are 0, and are recorded."""
+    """A count that is not finite is 0 and is recorded, even if the other counts are finite."""
     adjustments = Adjustments()
     (batch,) = fast_rows.convert_batch([PLAIN | {"totalRequest": value} for value in (1.5, odd)], adjustments)
     assert batch.counts == [1.5, 0]

@@ -13,6 +13,6 @@ def test_fields_are_those_of_the_sample_in_its_order():
 
 
 def test_rows_are_grouped_and_sorted_by_returned_fields():
-    """The owner is never returned."""
+    """Rows can be grouped and sorted only by fields that are returned; the owner never is."""
     assert {*GROUP_FIELDS, *SORT_FIELDS} < set(NAMES)
     assert OWNER not in NAMES

@@ -14,7 +14,7 @@ def summarize(names, rows, total):
 
 
 def test_values_that_differ_in_case_are_one_group():
-    """Groups have casefolded values, the highest total first."""
+    """Values are casefolded, and the group with the highest total is first."""
     rows = [(1, {"plan": "PRO"}), (2, {"plan": "free"}), (3, {"plan": "pro"})]
     assert summarize(["plan"], rows, 6) == [
         {"plan": "pro", "projects": 2, "totalRequests": 4, "share": 0.6667},
@@ -23,7 +23,7 @@ def test_values_that_differ_in_case_are_one_group():
 
 
 def test_missing_and_null_are_one_group_and_last_among_equal_totals():
-    """Ties are sorted by the values, null last."""
+    """Groups with equal totals are sorted by their values, with null last."""
     rows = [(1, {"plan": None}), (1, {}), (2, {"plan": "b"}), (2, {"plan": "a"})]
     assert [group["plan"] for group in summarize(["plan"], rows, 6)] == ["a", "b", None]
 

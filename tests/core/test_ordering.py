@@ -57,8 +57,8 @@ def test_rows_without_a_key_are_last_in_both_directions(descending, order):
 
 
 @pytest.mark.parametrize("descending", [True, False])
-def test_rows_after_a_position_are_those_behind_it_in_the_order(descending):
-    """A position need not be that of a row that still exists."""
+def test_rows_after_a_position_follow_it_in_the_order(descending):
+    """The position does not have to be that of an existing row."""
     keys = [5, 5, 7, None, 2, None]
     id_keys = [bytes([number]) for number in range(6)]
     order = sort_indexes(keys, id_keys, descending=descending)

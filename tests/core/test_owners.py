@@ -49,7 +49,7 @@ def test_owner_ids_become_plain_values(value, owner):
     "value", [True, 1.0, b"ada", [], {}, {"$gt": ""}, object, pytest.param(LocalProxy(lambda: None), id="proxy-none")]
 )
 def test_other_types_are_refused(value):
-    """A value of any other type is an error that names the types that are valid."""
+    """A value of any other type raises an error that names the valid types."""
     with pytest.raises(InvalidOwnerError, match="must return a str, an int, an ObjectId, a UUID or None"):
         validate_owner(value)
 
@@ -65,7 +65,7 @@ def test_other_types_are_refused(value):
     ids=["surrogate", "long", "large", "small"],
 )
 def test_values_that_bson_cannot_hold_are_refused(value, message):
-    """Text and integers that cannot be sent to the database are errors."""
+    """Strings and integers that cannot be sent to the database raise an error."""
     with pytest.raises(InvalidOwnerError, match=message):
         validate_owner(value)
 
@@ -91,5 +91,5 @@ def test_only_canonical_text_is_converted(text, owner_type, owner):
 
 @pytest.mark.parametrize(("text", "result"), [(str(ID), True), ("F" * 24, True), ("f" * 23, False), ("g" * 24, False)])
 def test_object_ids_have_24_hexadecimal_digits(text, result):
-    """Upper and lower case are equal."""
+    """The digits may be upper or lower case."""
     assert is_object_id_text(text) is result

@@ -1,4 +1,4 @@
-"""The query parameters: what they become, and the messages for invalid ones."""
+"""Parsing of the query parameters, and the messages for invalid ones."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def refused(**arguments):
 
 
 def test_unknown_names_are_ignored():
-    """Without known parameters the query is the default one."""
+    """A request without known parameters has the default query."""
     assert parse_parameters({}, "ada") == DEFAULT_QUERY
     assert read(utm_source="mail", page=["1", "2"]) == DEFAULT_QUERY
 
@@ -116,7 +116,7 @@ def test_repeats_are_refused(name):
 
 
 def test_maximum_values_are_valid():
-    """The bounds themselves are valid."""
+    """The largest documented values are valid."""
     assert read(status=["x" * 100] * 50, limit="1000", minRequests="9" * 20).limit == 1000
     assert read(limit="0").limit == 0
     assert read(limit="007").limit == 7
@@ -131,7 +131,7 @@ def test_bounds_must_not_contradict_each_other():
 
 
 def test_all_errors_are_reported_at_once():
-    """They are in the order of the documentation, whatever the order of the request."""
+    """All errors are reported in the order of the documentation, whatever the order of the parameters."""
     with pytest.raises(InvalidParametersError) as caught:
         read(format="x", limit="x", status="", cursor=["x", "y"])
     assert list(caught.value.errors) == ["status", "limit", "cursor", "format"]
@@ -148,7 +148,7 @@ class TestCursor:
 
     @pytest.mark.parametrize("other", [{"sort": "name"}, {"plan": "pro"}, {"owner": "bob"}])
     def test_cursor_of_another_query_is_refused(self, other):
-        """A cursor belongs to its owner and query."""
+        """A cursor is valid only for the same owner and query."""
         text = encode_cursor(self.POSITION, "ada", self.QUERY)
         assert refused(limit="2", cursor=text, **other) == {"cursor": [MUST["cursor"]]}
 

@@ -8,7 +8,7 @@ from flask_usage_stats._core.query import DEFAULT_QUERY, CursorPosition, UsageQu
 
 
 def test_default_query_has_every_project_by_requests():
-    """It is the query of a request without parameters."""
+    """The default query returns every project, sorted by requests."""
     assert UsageQuery() == DEFAULT_QUERY
     assert (DEFAULT_QUERY.sort, DEFAULT_QUERY.descending, DEFAULT_QUERY.limit) == ("totalRequest", True, None)
     assert not DEFAULT_QUERY.filters
@@ -19,6 +19,6 @@ def test_default_query_has_every_project_by_requests():
     ("value", "name"), [(DEFAULT_QUERY, "sort"), (CursorPosition(1, b""), "sort_key")], ids=["query", "position"]
 )
 def test_queries_are_immutable(value, name):
-    """The default query is shared by all requests."""
+    """Queries cannot be changed, because all requests share the default query."""
     with pytest.raises(FrozenInstanceError):
         setattr(value, name, None)

@@ -40,7 +40,7 @@ ORDER = [10, 11, 8, 9, 6, 7, 4, 5, 2, 3, 0, 1]
 
 
 def test_all_rows_are_in_order():
-    """Without a limit there is no next page."""
+    """Without a limit, all rows are returned in order, and there is no next page."""
     assert rank(UsageQuery(), batch_of(*range(0, 12, 2)), batch_of(*range(1, 12, 2))) == (encoded(*ORDER), None)
 
 

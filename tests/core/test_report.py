@@ -48,7 +48,7 @@ STRATEGIES = [ids, texts, texts, texts, texts, counts, dates, dates]
 
 @st.composite
 def documents(draw):
-    """Draw a document with some of the fields, and another one, in any order."""
+    """Draw a document with some of the fields and an additional one, in any order."""
     names = draw(st.permutations([*NAMES, "secret"]))
     values = dict(zip(NAMES, STRATEGIES, strict=True)) | {"secret": st.just("never returned")}
     return {name: draw(values[name]) for name in names if draw(st.integers(0, 9))}
@@ -82,7 +82,7 @@ def encode(documents):
 
 @given(st.lists(documents(), max_size=6))
 def test_rows_are_those_of_a_plain_computation(stored):
-    """Rows of every shape, together and alone, are those of a step-by-step computation, key for key."""
+    """Rows of every shape, together and alone, equal those of a step-by-step computation, including the key order."""
     body = encode(stored)
     assert UsageSchema().validate(body) == {}
     assert sorted(map(json.dumps, body["projectStats"])) == sorted(json.dumps(plain(document)) for document in stored)
@@ -92,7 +92,7 @@ def test_rows_are_those_of_a_plain_computation(stored):
 
 @given(st.lists(documents(), max_size=6))
 def test_csv_has_the_values_of_json(stored):
-    """Both formats have the same rows in the same order, whichever way they are encoded."""
+    """Both formats have the same rows in the same order."""
     report = build_report(stored, DEFAULT_QUERY, CSV)
     text = CSV.encode_body(report, DEFAULT_QUERY, None).decode()
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
@@ -111,7 +111,7 @@ def test_csv_has_the_values_of_json(stored):
 )
 @pytest.mark.parametrize("output", [JSON, CSV], ids=["json", "csv"])
 def test_milliseconds_have_three_digits(milliseconds, others, names, output):
-    """Every number of milliseconds has three digits, in either date."""
+    """Milliseconds have three digits in both dates."""
     moments = [datetime(2024, 3, 14, 10, 15, 0, part * 1000) for part in (milliseconds, others)]
     document = {"_id": ObjectId(), "totalRequest": 1, **dict(zip(names, moments, strict=False))}
     (row,) = build_report([document], DEFAULT_QUERY, output).encoded_rows
@@ -135,7 +135,7 @@ def test_more_documents_than_a_batch():
     ids=["surrogate", "aware"],
 )
 def test_rows_that_are_converted_on_a_second_attempt_are_counted_once(output, odd):
-    """One value that cannot be encoded as it is stored changes neither total, groups nor the number of rows."""
+    """A value that cannot be encoded as it is stored does not affect the total, the groups or the number of rows."""
     good = {"_id": ObjectId(), "name": "b", "plan": "pro", "totalRequest": 2, "updatedAt": datetime(2024, 1, 1)}
     stored = [good, good | odd, good]
     report = build_report(stored, UsageQuery(group_by=("plan",), filters={"plan": frozenset({"pro"})}), output)
@@ -152,6 +152,6 @@ def test_order_does_not_depend_on_the_order_of_reading(stored):
 
 
 def test_total_that_is_rounded_to_a_whole_number_is_an_integer():
-    """It is written without a fraction."""
+    """A total without a fraction is an integer."""
     stored = [{"totalRequest": 2**53}, {"totalRequest": 0.5}]
     assert type(build_report(stored, DEFAULT_QUERY, JSON).total) is int

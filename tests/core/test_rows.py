@@ -1,4 +1,4 @@
-"""Conversion of documents to rows, and what is recorded of it."""
+"""Conversion of documents to rows, and the record of adjusted values."""
 
 import pytest
 from bson import Code, ObjectId
@@ -50,7 +50,7 @@ def test_examples_are_limited_to_five_projects():
 
 
 def test_filtering_keeps_rows_and_keys_together():
-    """A filtered batch has the counts and keys of the rows that are left."""
+    """A filtered batch has the counts and keys of the remaining rows."""
     batch = RowBatch([1, 2, 3], [b"a", b"b", b"c"], [{"n": 1}, {"n": 2}, {"n": 3}], trailing_dates=2)
     assert batch.filter(lambda count, row: count != 2 and row["n"] < 9) == RowBatch(
         [1, 3], [b"a", b"c"], [{"n": 1}, {"n": 3}], trailing_dates=2

@@ -1,4 +1,4 @@
-"""Turns at computing."""
+"""Large reports are computed one at a time."""
 
 import os
 from threading import Thread
@@ -17,14 +17,14 @@ def report_of(size):
 
 
 def test_large_batches_wait_for_their_turn():
-    """A report that is computed at the same time is complete as well."""
+    """A report that has to wait for another is complete."""
     totals = []
     with take_turn(1000):
         large = Thread(target=lambda: totals.append(report_of(1000).total))
         large.start()
         large.join(0.2)
         assert totals == []
-        assert report_of(499).total == 499  # a small one does not wait
+        assert report_of(499).total == 499  # a small report does not wait
     large.join()
     assert totals == [1000]
 
@@ -37,8 +37,8 @@ def test_turns_end_with_an_error():
 
 
 @pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="processes are not forked here")
-def test_a_forked_process_has_a_lock_of_its_own(monkeypatch):
-    """The thread that holds the lock does not exist in the new process."""
+def test_a_forked_process_has_its_own_lock(monkeypatch):
+    """A new process has a new lock, because the thread that holds the old one does not exist in it."""
     monkeypatch.setattr(turns, "_lock", turns._lock)
     with take_turn(1000):
         turns._renew_lock()

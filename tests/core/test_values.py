@@ -1,4 +1,4 @@
-"""Conversion of values, including those of other stores, which BSON cannot hold."""
+"""Conversion of values, including values of other stores that BSON does not support."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -34,7 +34,7 @@ class Plan(StrEnum):
     ],
 )
 def test_counts_are_numbers_that_a_double_can_approximate(value, count):
-    """Decimals and integers of any size are counts, up to what a double can hold."""
+    """Decimals and integers are counts if they are within the range of a double."""
     assert values.to_count(value) == count
 
 
@@ -54,7 +54,7 @@ def test_counts_are_numbers_that_a_double_can_approximate(value, count):
     ],
 )
 def test_scalars_become_text(value, text):
-    """Scalars become text, lone surrogates U+FFFD; other types have no text."""
+    """Scalars become text, lone surrogates become U+FFFD, and other types are null."""
     assert values.to_text(value) == text
 
 
@@ -82,7 +82,7 @@ def test_dates_are_utc_within_the_years_1_to_9999(value, text):
 
 
 def test_aware_datetimes_are_not_formatted():
-    """An aware datetime is an error rather than a wrong time."""
+    """An aware datetime raises an error instead of being formatted as a wrong time."""
     with pytest.raises(ValueError, match="must be converted first"):
         values.format_datetime(datetime(2024, 1, 1, tzinfo=UTC))
 
@@ -128,12 +128,12 @@ def test_other_values_have_no_date_sort_key(date_):
     ],
 )
 def test_ids_are_text_or_safe_integers(value, converted):
-    """Integers that a browser would round become text; an id without Extended JSON is null."""
+    """Integers that JavaScript would round become text."""
     assert values.to_id(value) == converted
 
 
 def test_ids_without_extended_json_are_null():
-    """What Extended JSON does not support is null, not a failure."""
+    """An id that Extended JSON does not support is null and not an error."""
     nested = []
     for _ in range(100_000):
         nested = [nested]
@@ -160,7 +160,7 @@ def test_integer_ids_sort_by_value(one, other):
 
 
 def test_long_keys_are_truncated_and_stay_different():
-    """A long text keeps its beginning, and a hash keeps it apart from others with the same beginning."""
+    """A long key is truncated, and a hash distinguishes it from other keys with the same beginning."""
     assert values.truncate_key("x" * 200) == "x" * 200
     one, other = values.truncate_key("x" * 300), values.truncate_key("x" * 301)
     assert one[:200] == other[:200] == "x" * 200

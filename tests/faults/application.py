@@ -1,4 +1,4 @@
-"""The application under test, and control of the server behind it."""
+"""The application under test, and control of its database server."""
 
 import contextlib
 import itertools
@@ -13,8 +13,8 @@ from pymongo import MongoClient, monitoring
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
 
-TIMEOUT = 1.0  # seconds, of the stores that are to fail in time
-PATIENCE = 5.0  # seconds, of the stores that are to succeed: the default
+TIMEOUT = 1.0  # seconds, for stores that are expected to fail
+PATIENCE = 5.0  # seconds, for stores that are expected to succeed (the default)
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Host:
     def __init__(self, uri, *, owner="ada", timeout=TIMEOUT, owner_filter=None, **options):
         self.name = f"host-{secrets.token_hex(6)}"
         self.owner, self.timeout = owner, timeout
-        self.expected = None  # the body, if it is not that of the projects shared by all tests
+        self.expected = None  # the expected body, if the test has its own projects
         self.connections = _Connections()
         self._options = {"appname": self.name, "heartbeatFrequencyMS": 500, "event_listeners": [self.connections]}
         self._options |= options
         self.connect(uri)
         self.patience = max(timeout, PATIENCE)
-        self._app = Flask("host")
+        self._app = Flask("application")
         for limit, name in ((timeout, "api"), (self.patience, "patient")):
             store = ProjectStore(lambda: self.client.platform.projects, timeout=limit, owner_filter=owner_filter)
             blueprint = create_usage_blueprint(store, authenticate=lambda: self.owner, name=name, url_prefix=f"/{name}")
@@ -76,14 +76,14 @@ class Host:
 
 
 def connections_of(uri, name):
-    """Return the operations and idle connections that a server has for a host."""
+    """Return the operations and idle connections of an application on a server."""
     with MongoClient(uri, directConnection=True) as client:
         operations = client.admin.aggregate([{"$currentOp": {"allUsers": True, "idleConnections": True}}])
         return [one for one in operations if one.get("appName") == name]
 
 
 def arm(uri, host, commands, mode="alwaysOn", **data):
-    """Make the commands of one host's client fail on the server."""
+    """Make the commands of one application fail on the server."""
     with MongoClient(uri, directConnection=True) as control:
         data |= {"failCommands": list(commands), "appName": host.name}
         control.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
@@ -96,7 +96,7 @@ def disarm(uri):
 
 @contextlib.contextmanager
 def armed(uri, host, commands, mode="alwaysOn", **data):
-    """Make the commands of one host's client fail on the server inside a ``with`` block."""
+    """Make the commands of one application fail on the server inside a ``with`` block."""
     arm(uri, host, commands, mode, **data)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Servers that tests may damage, hosts that use them, and the recording of their responses."""
+"""Servers that tests may damage, applications that use them, and the recording of their responses."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from support import FAILED
 from flask_usage_stats import ProjectStore
 
 GRACE = 1.0  # seconds that a response may take beyond the timeout of its store
-PROJECTS = 3000  # of ada: two batches, so that a fault can occur between them
+PROJECTS = 3000  # projects of ada: two batches, so that a fault can occur between them
 RESULTS = os.environ.get("USAGE_STATS_FAULT_RESULTS")
 ROUNDS = int(os.environ.get("USAGE_STATS_FAULT_ROUNDS", "1"))
 _SMALL = ("--wiredTigerCacheSizeGB", "0.25")
@@ -115,14 +115,14 @@ def replica_set(_replica_set):
 
 @pytest.fixture
 def proxy(server):
-    """Return a network in front of the server."""
+    """Return a proxy between the applications and the server."""
     network = Proxy(server.port)
     yield network
     network.close()
 
 
 class Trial:
-    """The hosts of a test and their responses under its fault."""
+    """The applications of a test and their responses under its fault."""
 
     def __init__(self):
         self.results = []
@@ -136,7 +136,7 @@ class Trial:
         return host
 
     def healthy(self, host):
-        """Check that without a fault the first response is complete."""
+        """Check that the first response without a fault is complete."""
         self._check(host, host.get(patient=True), {200}, host.patience)
 
     def serving(self, host):
@@ -144,15 +144,15 @@ class Trial:
         self.check(host, host.get(patient=True), {200}, host.patience)
 
     def failing(self, host, within=None):
-        """Check that under a fault the response is the error."""
+        """Check that under a fault the response is the error response."""
         self.check(host, host.get(), {500}, within)
 
     def either(self, host):
-        """Check that under a fault the response is complete or the error."""
+        """Check that under a fault the response is complete or the error response."""
         self.check(host, host.get(), {200, 500})
 
     def check(self, host, result, statuses, within=None):
-        """Check and record a response under a fault: complete or the error, and in time."""
+        """Check and record a response under a fault: complete or the error response, within the time limit."""
         timeout = host.timeout if within is None else within
         self._check(host, result, statuses, timeout)
         self.bound = max(self.bound, timeout + GRACE)
@@ -164,7 +164,7 @@ class Trial:
         assert result.seconds < timeout + GRACE
 
     def nothing_left(self):
-        """Check that every connection is returned and that threads end with their clients."""
+        """Check that every connection is returned to its pool and that no thread outlives its client."""
         for host in self._hosts:
             assert _soon(lambda host=host: host.connections.checked_out == 0), "a connection was not returned"
             host.client.close()
@@ -186,8 +186,8 @@ def _soon(condition, seconds=10):
 
 @pytest.fixture
 def trial(request, caplog):
-    """Return a trial; afterwards nothing may be left behind, and its responses are recorded."""
-    places = ("server", "proxy", "replica_set")  # first, so that they outlive this one
+    """Yield a trial, check that it leaves nothing open, and record its responses."""
+    places = ("server", "proxy", "replica_set")  # set up first, so that they outlive this fixture
     here = {name: request.getfixturevalue(name) for name in places if name in request.fixturenames}
     running = Trial()
     yield running

@@ -1,4 +1,4 @@
-"""A network between the client and its server that can damage replies."""
+"""A proxy between the client and its server that can damage replies."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ _NAME = HEADER + 4 + 1 + 4 + 1  # after flags, kind of section, length of docume
 
 
 class Line:
-    """The connection to the client that waits for a reply."""
+    """The connection to a client that waits for a reply."""
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self._client = client
@@ -36,7 +36,7 @@ Fault = Callable[[bytes, Line], Awaitable[None]]
 
 
 class Proxy:
-    """Forwards messages between clients and a server, through a fault if one is set."""
+    """A proxy that forwards messages between clients and a server, through a fault if one is set."""
 
     def __init__(self, server_port: int) -> None:
         self._server_port = server_port
@@ -52,13 +52,13 @@ class Proxy:
         self.port = 0
         self._run(self._listen())
         self.uri = f"mongodb://127.0.0.1:{self.port}"
-        #: How many replies were damaged.
+        #: The number of damaged replies.
         self.damaged = 0
 
     def damage(
         self, fault: Fault, *, commands: tuple[str, ...] = ("find", "getMore"), times: float = float("inf")
     ) -> None:
-        """Pass the next replies to some commands through a fault."""
+        """Pass the next replies to the given commands through a fault."""
         self._fault, self._commands, self._left, self.damaged = fault, commands, times, 0
 
     def mend(self) -> None:

@@ -102,7 +102,7 @@ async def nothing(reply, line):
 
 
 def noise(count):
-    return random.Random(count).randbytes(count)  # noqa: S311 # the same every time
+    return random.Random(count).randbytes(count)  # noqa: S311 # the same bytes in every run
 
 
 async def garbage(reply, line):
@@ -188,7 +188,7 @@ def test_byte_by_byte(trial, proxy):
 
 @pytest.mark.injects("replies arrive one byte at a time, fast enough for the timeout", "complete responses")
 def test_byte_by_byte_in_time(trial, proxy):
-    """The packets of a reply make no difference."""
+    """A reply in many small packets is accepted if it arrives within the time limit."""
 
     async def drip(reply, line):
         for index in range(len(reply)):
@@ -224,7 +224,7 @@ def test_wrong_length(trial, proxy, length, once):
 
 
 def structure(reply):
-    """Return the positions of the bytes that structure a reply: all but names and values."""
+    """Return the positions of the structural bytes of a reply: all except names and values."""
     places = [*range(4), *range(8, HEADER + 4 + 1)]  # nothing depends on the request id
     return places + list(_structure_of(reply, HEADER + 4 + 1))
 
@@ -270,7 +270,7 @@ def test_flipped_structure(trial, proxy, once, bits):
     trial.healthy(host)
     for place in structure(replies[0]):
         if bits != 0xFF and _is_type(replies[0], place):
-            continue  # another type of the same size is undetectable, like a flip inside the value
+            continue  # another type of the same size cannot be detected, like a flipped bit in a value
 
         async def flip(reply, line, place=place):
             place = min(place, len(reply) - 1)
@@ -295,7 +295,7 @@ def test_unknown_name(trial, name):
 
 @pytest.mark.injects("no byte arrives while 16 threads send requests", "the error, then complete responses")
 def test_black_hole_under_threads(trial, proxy):
-    """Each of many waiting requests ends in time."""
+    """Each of many waiting requests ends within the time limit."""
     host = trial.host(proxy.uri, owner="bob")
     trial.healthy(host)
     proxy.swallow()

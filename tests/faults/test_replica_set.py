@@ -1,4 +1,4 @@
-"""Replica sets of three whose members step down, die or freeze."""
+"""Replica sets whose members step down, die or freeze."""
 
 import contextlib
 import signal
@@ -91,7 +91,7 @@ def test_primary_frozen(trial, replica_set):
     "two of the three are killed, and the client prefers the primary but reads from any member", "complete responses"
 )
 def test_two_down_with_primary_preferred(trial, replica_set):
-    """With `primaryPreferred`, the last member is read."""
+    """With `primaryPreferred`, requests read from the last member."""
     host = trial.host(replica_set.uri, timeout=TIMEOUT, readPreference="primaryPreferred")
     trial.healthy(host)
     primary = replica_set.primary()
@@ -105,7 +105,7 @@ def test_two_down_with_primary_preferred(trial, replica_set):
     "two of the three are killed, and the client reads from the primary only", "the error, then complete responses"
 )
 def test_two_down(trial, replica_set):
-    """Without a primary the response is the error, until there is one again."""
+    """Without a primary the result is the error response, until there is a primary again."""
     host = trial.host(replica_set.uri, timeout=1)
     trial.healthy(host)
     primary = replica_set.primary()

@@ -54,7 +54,7 @@ def test_slow_query(trial, server):
 
 
 def queries(server, host):
-    """Return the queries that the server is running for a host."""
+    """Return the running queries of an application on the server."""
     return [one for one in connections_of(server.uri, host.name) if one["active"] and "find" in one.get("command", {})]
 
 
@@ -92,7 +92,7 @@ def test_frozen(trial, server):
     "the server's process is frozen while 16 threads send requests", "the error, then complete responses"
 )
 def test_frozen_under_threads(trial, server):
-    """Each of many waiting requests ends in time."""
+    """Each of many waiting requests ends within the time limit."""
     host = trial.host(server.uri, owner="bob")
     trial.healthy(host)
     server.send(signal.SIGSTOP)

@@ -57,7 +57,7 @@ def test_killed_and_back(trial, server):
 @pytest.mark.parametrize("command", ["find", "getMore"])
 @pytest.mark.injects("the server's process is killed during a query", "the error, then complete responses")
 def test_killed_during_query(trial, server, command):
-    """A server that dies during a query or between batches gives the error, never some of the rows."""
+    """A server that dies during a query or between batches results in the error response, never in some of the rows."""
     host = trial.host(server.uri)
     trial.healthy(host)
     arm(server.uri, host, [command], blockConnection=True, blockTimeMS=5000)
@@ -73,7 +73,7 @@ def test_killed_during_query(trial, server, command):
     "the server's process is killed and restarted while 16 threads send requests", "complete or the error"
 )
 def test_restarted_under_threads(trial, server):
-    """Every response during a restart is complete or the error, and in time."""
+    """Every response during a restart is complete or the error response, within the time limit."""
     host = trial.host(server.uri, owner="bob")
     trial.healthy(host)
     with load(host, threads=16) as results:
@@ -90,7 +90,7 @@ def test_restarted_under_threads(trial, server):
 
 @pytest.mark.injects("the application closes its client, then creates a new one", "the error, then complete responses")
 def test_client_closed_by_host(trial, server):
-    """A closed client is the error; the next client of the application is used at once."""
+    """A closed client results in the error response; the next client of the application is used at once."""
     host = trial.host(server.uri)
     trial.healthy(host)
     host.client.close()

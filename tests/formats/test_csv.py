@@ -22,7 +22,7 @@ def encode(*rows, trailing_dates=0):
 
 
 def test_rows_are_lines_with_all_columns():
-    """Missing and null are empty cells; numbers stay numbers; every row is encoded by itself."""
+    """Missing and null fields are empty cells, numbers are not quoted, and rows are encoded separately."""
     assert encode({"_id": ID, "name": None, "totalRequest": -5}, {"_id": 7, "totalRequest": 2.5, "plan": "\u00e9"}) == [
         b"507f1f77bcf86cd799439011,,,,,-5,,\r\n",
         "7,,,,\u00e9,2.5,,\r\n".encode(),
@@ -46,7 +46,7 @@ def test_no_column_has_a_formula(begin, name):
 
 
 def test_dates_are_truncated_to_milliseconds():
-    """Datetimes, alone or next to text, are ISO 8601 in UTC."""
+    """Datetimes, alone or mixed with text, are ISO 8601 in UTC with truncated milliseconds."""
     moments = [MARCH, MARCH.replace(microsecond=999999), MARCH.replace(year=1)]
     texts = ["2024-03-14T10:15:00.000Z", "2024-03-14T10:15:00.999Z", "0001-03-14T10:15:00.000Z"]
     for dates in (moments, [*moments, "soon"]):
@@ -64,7 +64,7 @@ def test_dates_are_truncated_to_milliseconds():
     ids=["surrogate", "aware", "offset"],
 )
 def test_values_that_must_be_converted_are_refused(rows):
-    """Invalid Unicode and aware datetimes are a ValueError, as the protocol says."""
+    """Invalid Unicode and aware datetimes raise ValueError, as the protocol requires."""
     with pytest.raises(ValueError, match=r"."):
         encode(*rows, trailing_dates=1)
 

@@ -52,7 +52,7 @@ def test_other_types_are_errors(other):
 
 @pytest.mark.parametrize("count", [1, 2**70])
 def test_dates_are_truncated_to_milliseconds(count):
-    """A date is ISO 8601 in UTC, also next to an integer beyond 64 bits."""
+    """A date is ISO 8601 in UTC, even if the body has an integer beyond 64 bits."""
     row = {"_id": ID, "totalRequest": count, "updatedAt": datetime(2024, 3, 14, 10, 15, 0, 999999)}
     expected = f'{{"_id":"{ID}","totalRequest":{count},"updatedAt":"2024-03-14T10:15:00.999Z"}}'
     assert encode_row(row, trailing_dates=1) == expected.encode()
@@ -69,7 +69,7 @@ def test_dates_are_truncated_to_milliseconds(count):
     ids=["surrogate", "surrogate-large", "aware", "aware-large"],
 )
 def test_values_that_must_be_converted_are_refused(row, trailing_dates):
-    """Invalid Unicode and aware datetimes are a ValueError, as the protocol says."""
+    """Invalid Unicode and aware datetimes raise ValueError, as the protocol requires."""
     with pytest.raises(ValueError, match=r"."):
         encode_row(row, trailing_dates)
 
@@ -84,7 +84,7 @@ def test_values_that_must_be_converted_are_refused(row, trailing_dates):
     ids=["plain", "large", "date"],
 )
 def test_encoded_rows_are_copies(monkeypatch, row, trailing_dates):
-    """A result of orjson keeps its whole write buffer alive, so none may be kept itself."""
+    """Rows are copies, because a result of orjson keeps its complete write buffer in memory."""
     results = []
     dumps = orjson.dumps
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""The OpenAPI document merged into those of other extensions."""
+"""The OpenAPI document, merged into the documents of other extensions."""
 
 import apiflask
 import flask_smorest
@@ -12,7 +12,7 @@ from flask_usage_stats.schemas import UsageSchema
 
 
 def test_flask_smorest(projects):
-    """The document of a flask-smorest application stays valid with ours merged into it."""
+    """The document of a flask-smorest application is still valid after ours is merged into it."""
     app = documented_app(projects)
     ours = openapi_document()
     app.config |= {
@@ -37,7 +37,7 @@ def test_flask_smorest(projects):
 
 
 def test_apiflask():
-    """The document of an APIFlask application stays valid with ours merged into it."""
+    """The document of an APIFlask application is still valid after ours is merged into it."""
     app = apiflask.APIFlask("host")
     app.config["OPENAPI_VERSION"] = "3.1.0"
     app.register_blueprint(create_usage_blueprint(StubStore({"_id": 1, "plan": "pro"}), authenticate=caller))

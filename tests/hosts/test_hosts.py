@@ -1,4 +1,4 @@
-"""Applications of other extensions, handlers, mounts and servers: the responses are the same bytes in each."""
+"""The responses are the same bytes with other extensions, handlers, mounts and servers."""
 
 import contextlib
 import http.client
@@ -186,7 +186,7 @@ class TestExtensions:
         assert set(", ".join(response.headers.getlist("Vary")).split(", ")) == {"Authorization", "Origin"}
 
     def test_flask_limiter(self, blueprint):
-        """Flask-Limiter can limit the blueprint; below the limit nothing changes."""
+        """Flask-Limiter can limit the blueprint; below the limit the responses are unchanged."""
         app = Flask("host")
         limiter = flask_limiter.Limiter(get_remote_address, app=app, storage_uri="memory://")
         limiter.limit("4/minute")(blueprint)
@@ -208,7 +208,7 @@ class TestHandlersAndHooks:
     @pytest.mark.parametrize("what", [Exception, HTTPException, RuntimeError, 401, 404, 500])
     @pytest.mark.parametrize("mode", [{}, {"DEBUG": True}, {"TESTING": True}, {"PROPAGATE_EXCEPTIONS": True}])
     def test_error_handlers_of_the_application(self, blueprint, what, mode):
-        """Error handlers of the application never see our responses, in any mode."""
+        """Error handlers of the application do not handle the responses of the blueprint, in any mode."""
         app = Flask("host")
         app.config |= mode
         app.register_error_handler(what, lambda error: ("theirs", 599))
@@ -216,7 +216,7 @@ class TestHandlersAndHooks:
         check_responses(app.test_client())
 
     def test_hooks_of_the_application(self, blueprint):
-        """Hooks of the application run for our route as for any other."""
+        """Hooks of the application run for the route as for any other."""
         app = Flask("host")
         seen = []
         app.secret_key = "x"
@@ -234,7 +234,7 @@ class TestHandlersAndHooks:
         assert seen == ["before", "teardown"] * len(REQUESTS)
 
     def test_error_handlers_of_the_parent(self, blueprint):
-        """Error handlers of a parent blueprint never see our responses."""
+        """Error handlers of a parent blueprint do not handle the responses of the blueprint."""
         parent = Blueprint("parent", __name__, url_prefix="/v2")
         parent.register_error_handler(Exception, lambda error: ("theirs", 599))
         parent.register_blueprint(blueprint)
@@ -273,7 +273,7 @@ class TestMounts:
             check_responses(app.test_client())
 
     def test_script_name(self, blueprint):
-        """A prefix from SCRIPT_NAME or a dispatcher changes the path only."""
+        """A prefix from SCRIPT_NAME or a dispatcher changes only the path."""
         app = Flask("host")
         app.register_blueprint(blueprint)
         check_responses(app.test_client(), environ_overrides={"SCRIPT_NAME": "/platform"})
@@ -399,7 +399,7 @@ class TestServers:
         assert not re.search("UserWarning|before fork|Traceback", log.read_text())
 
     def test_threads(self, blueprint):
-        """Threads that send requests at the same time each get their own user's response."""
+        """Of several threads that send requests at the same time, each gets the response of its own user."""
         app = Flask("host")
         app.register_blueprint(blueprint)
         wrong, start = [], threading.Barrier(16)
@@ -419,7 +419,7 @@ class TestServers:
 
 
 def test_registration_changes_nothing_else(mongodb_uri, projects, blueprint):
-    """Registration adds one blueprint, its rule and its command, and changes nothing else of the application."""
+    """Registration adds one blueprint, its rule and its command, and changes nothing else in the application."""
     app = apiflask.APIFlask("host")
     app.secret_key = "x"
     mongo = flask_pymongo.PyMongo(app, uri=f"{mongodb_uri}/{projects.database.name}")
@@ -467,7 +467,7 @@ def test_registration_changes_nothing_else(mongodb_uri, projects, blueprint):
 
 
 def snapshot_of(value):
-    """Copy a value as text, so that changes inside it are noticed, without what Flask keeps for our blueprint."""
+    """Return a value as text, so that changes inside it are noticed, without the entries for the blueprint."""
     if isinstance(value, dict):
         content = {repr(key): snapshot_of(one) for key, one in value.items() if key != "usage_stats"}
         return {key: one for key, one in content.items() if one not in ({}, [])}

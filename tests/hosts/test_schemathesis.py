@@ -17,7 +17,7 @@ CHECKS = [f"{name}_conformance" for name in ("status_code", "content_type", "res
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("path", ["/api/usage", "/down/usage"])
 def test_generated_requests(projects, path, method):
-    """Any request that schemathesis generates from the document gets a documented response."""
+    """Every request that schemathesis generates from the document gets a documented response."""
     app = documented_app(projects)
     app.view_functions["openapi_document"] = lambda: openapi_document(path.removesuffix("/usage"))
     operation = schemathesis.openapi.from_wsgi("/openapi.json", app)[path][method]

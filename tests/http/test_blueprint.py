@@ -1,4 +1,4 @@
-"""The blueprint in an application: registration, methods, invalid arguments, and no side effects."""
+"""The blueprint in an application: registration, methods and invalid arguments, without side effects."""
 
 import functools
 import inspect
@@ -23,7 +23,7 @@ def usage(app, path="/api/usage"):
 
 class TestRegistration:
     def test_any_object_with_the_method_is_a_store(self, app_factory):
-        """Only the fields of the response are returned."""
+        """Any object with ``iter_projects`` is a store, and only the fields of the response are returned."""
         response = usage(app_factory(ListStore({"_id": 1, "owner": "ada", "totalRequest": 2**70, "secret": 1})))
         assert response.text == (
             '{"success":true,"totalRequests":1180591620717411303424,'
@@ -31,8 +31,8 @@ class TestRegistration:
         )
 
     def test_two_blueprints_in_one_application(self):
-        """Each has its own store and callback."""
-        app = Flask("host")
+        """Each blueprint has its own store and callback."""
+        app = Flask("application")
         for number, owner in enumerate(["ada", "bob"]):
             blueprint = create_usage_blueprint(
                 ListStore({"_id": number, "owner": owner}),
@@ -53,15 +53,15 @@ class TestRegistration:
             assert usage(app, "/v2/usage").status_code == 200
 
     def test_nested_blueprint(self):
-        """Under a parent with a prefix, the blueprint needs none."""
+        """A nested blueprint without a prefix uses the prefix of its parent."""
         parent = Blueprint("api", __name__, url_prefix="/api")
         parent.register_blueprint(create_usage_blueprint(ListStore(), authenticate=ada, url_prefix=""))
-        app = Flask("host")
+        app = Flask("application")
         app.register_blueprint(parent)
         assert usage(app).status_code == 200
 
     def test_endpoint_has_the_name_of_the_blueprint(self, app_factory):
-        """url_for finds the route by its default endpoint."""
+        """``url_for`` finds the route by its default endpoint."""
         app = app_factory(ListStore())
         with app.test_request_context():
             assert app.url_for("usage_stats.usage") == "/api/usage"
@@ -69,20 +69,20 @@ class TestRegistration:
 
 class TestMethods:
     def test_head_has_the_headers_of_get(self, app_factory):
-        """The body is empty."""
+        """A response to HEAD has the headers of GET and an empty body."""
         app = app_factory(ListStore())
         response = app.test_client().head("/api/usage")
         assert (response.status_code, response.data) == (200, b"")
         assert response.content_length == usage(app).content_length
 
     def test_options_needs_no_token(self, app_factory):
-        """A browser's preflight request has none."""
+        """OPTIONS needs no token, because the preflight request of a browser has none."""
         response = app_factory(ListStore(), None).test_client().options("/api/usage")
         assert response.status_code == 200
         assert response.allow == {"GET", "HEAD", "OPTIONS"}
 
     def test_other_methods_are_the_applications_405(self, app_factory):
-        """The application's error page is used."""
+        """Another method gets the error page of the application."""
         app = app_factory(ListStore())
         app.register_error_handler(405, lambda error: ("the page", 405))
         response = app.test_client().post("/api/usage")
@@ -91,7 +91,7 @@ class TestMethods:
 
 class TestApplication:
     def test_registration_changes_nothing_else(self):
-        """Registration adds one rule, one view, one blueprint and one command group."""
+        """Registration adds one rule, one view, one blueprint and one command group, and nothing else."""
 
         def snapshot(app):
             return {
@@ -112,7 +112,7 @@ class TestApplication:
                 "shell": list(app.shell_context_processors),
             }
 
-        app = Flask("host")
+        app = Flask("application")
         app.jinja_env.globals["mine"] = 1
         before, rules, views = snapshot(app), len(list(app.url_map.iter_rules())), len(app.view_functions)
         app.register_blueprint(create_usage_blueprint(ListStore(), authenticate=ada))
@@ -143,7 +143,7 @@ class TestApplication:
         assert usage(app).json == {"success": False, "message": "Failed to fetch usage stats"}
 
     def test_http_exception_of_a_store_is_a_failure(self, app_factory):
-        """An HTTPException of a store is a failure: only the authenticate callback may refuse a request."""
+        """An HTTPException of a store is a failure, because only the authenticate callback may reject a request."""
         assert usage(app_factory(StubStore(error=NotFound()))).status_code == 500
 
     @pytest.mark.parametrize("documents", [None, 5, [5], [None], ["text"]])
@@ -186,7 +186,7 @@ class TestArguments:
         ],
     )
     def test_authenticate_must_be_callable_without_arguments(self, authenticate, fix):
-        """The error says what to pass."""
+        """An invalid callback raises an error that says what to pass."""
         with pytest.raises(ConfigurationError, match=fix):
             create_usage_blueprint(ListStore(), authenticate=authenticate)
 
@@ -194,28 +194,28 @@ class TestArguments:
         "authenticate", [NoArguments(), functools.partial(str, "ada"), lambda *_, **__: "ada", type("Str", (str,), {})]
     )
     def test_authenticate_can_be_any_callable(self, authenticate):
-        """Objects, partial functions and classes can be called without arguments as well."""
+        """The callback may be an object, a partial function or a class."""
         create_usage_blueprint(ListStore(), authenticate=authenticate)
 
     @pytest.mark.parametrize("prefix", ["api", 5, None])
     def test_url_prefix_must_begin_with_a_slash(self, prefix):
-        """Flask would raise an error only when the blueprint is registered."""
+        """An invalid prefix is rejected at construction; Flask would reject it only at registration."""
         with pytest.raises(ConfigurationError, match="begin with a slash"):
             create_usage_blueprint(ListStore(), authenticate=ada, url_prefix=prefix)
 
     @pytest.mark.parametrize("name", ["", "a.b"])
     def test_name_must_be_a_blueprint_name(self, name):
-        """Flask's rules for names apply."""
+        """A name that Flask does not accept is rejected."""
         with pytest.raises(ValueError, match="name"):
             create_usage_blueprint(ListStore(), authenticate=ada, name=name)
 
     def test_arguments_after_the_store_are_keyword_only(self):
-        """The defaults are the documented ones."""
+        """Arguments after the store are keyword-only and have the documented defaults."""
         parameters = inspect.signature(create_usage_blueprint).parameters
         assert list(parameters) == ["store", "authenticate", "name", "url_prefix"]
         assert parameters["authenticate"].kind is inspect.Parameter.KEYWORD_ONLY
         assert [parameters[name].default for name in ("name", "url_prefix")] == ["usage_stats", "/api"]
 
     def test_project_store_is_a_store(self):
-        """Construction does not connect to the database."""
+        """A ProjectStore is a store, and its construction does not connect to the database."""
         create_usage_blueprint(ProjectStore(mongomock.MongoClient().platform.projects), authenticate=ada)

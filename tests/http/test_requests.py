@@ -26,7 +26,7 @@ def test_errors_are_in_the_response(app_factory):
 
 @pytest.mark.parametrize("query", ["\xff", "\xff=\xff&limit=1", "a=%ff&limit=1"])
 def test_invalid_utf8_in_other_parameters_is_ignored(app_factory, query):
-    """A query string may contain any bytes."""
+    """Invalid UTF-8 in an unknown parameter does not affect the other parameters."""
     projects = mongomock.MongoClient().platform.projects
     projects.insert_many([{"owner": "ada"}, {"owner": "ada"}])
     response = app_factory(projects).test_client().get("/api/usage", environ_overrides={"QUERY_STRING": query})
@@ -35,6 +35,6 @@ def test_invalid_utf8_in_other_parameters_is_ignored(app_factory, query):
 
 
 def test_authentication_comes_before_the_parameters(app_factory):
-    """A user who is not signed in learns nothing about parameters."""
+    """Without an owner the response is 401, even if parameters are invalid."""
     client = app_factory(mongomock.MongoClient().platform.projects, None).test_client()
     assert client.get("/api/usage?limit=many").status_code == 401

@@ -19,7 +19,7 @@ def client(any_projects, app_factory):
 
 class TestCSV:
     def test_rows_are_lines(self, any_projects, client):
-        """The columns are in the order of the response; null and missing are empty."""
+        """The columns are in the order of the response; null and missing fields are empty cells."""
         any_projects.insert_many(
             [
                 {"_id": 1, "owner": "ada", "name": 'a "b", c\r\nd', "plan": None, "totalRequest": 5},
@@ -49,7 +49,7 @@ class TestCSV:
         assert row == [f"'{begin}1", f"'{begin}1+1", "", "", "", "-5", "", ""]
 
     def test_rows_are_those_of_json(self, any_projects, client):
-        """Filters, order and pages are the same, and the Link header has the next page."""
+        """Filters, order and pages are the same as in JSON, and the Link header has the next page."""
         any_projects.insert_many([{"_id": n, "owner": "ada", "plan": "pro" if n % 2 else "free"} for n in range(9)])
         query = "/api/usage?plan=PRO&limit=2"
         table, body = client.get(query + "&format=csv"), client.get(query)
@@ -59,7 +59,7 @@ class TestCSV:
         assert "format=csv" in table.headers["Link"]
 
     def test_groups_are_lines(self, any_projects, client):
-        """With groupBy, there is a line for each group instead of each project."""
+        """With groupBy, each line is a group instead of a project."""
         any_projects.insert_many(
             [
                 {"owner": "ada", "plan": "=pro", "status": "live", "totalRequest": 3},
@@ -75,7 +75,7 @@ class TestCSV:
         assert client.get("/api/usage?format=csv").text == HEADER
 
     def test_errors_are_json(self, client):
-        """Neither the parameter nor the header matters for errors."""
+        """Errors are JSON, whatever the format parameter and the Accept header."""
         response = client.get("/api/usage?format=csv&limit=x", headers={"Accept": "text/csv"})
         assert response.status_code == 400
         assert response.mimetype == "application/json"
@@ -105,7 +105,7 @@ class TestCSV:
         assert response.headers["Vary"] == "Authorization, Accept"
 
     def test_format_parameter_takes_precedence(self, client):
-        """The Accept header does not matter then."""
+        """The format parameter takes precedence over the Accept header."""
         assert client.get("/api/usage?format=json", headers={"Accept": "text/csv"}).mimetype == "application/json"
         assert client.get("/api/usage?format=csv", headers={"Accept": "application/json"}).mimetype == "text/csv"
 
@@ -136,11 +136,11 @@ class TestConditionalRequests:
 
     @pytest.mark.parametrize("header", ['"other"', "", "nonsense", '"'])
     def test_other_tags_do_not_match(self, client, header):
-        """The complete response is returned."""
+        """If no tag matches, the complete response is returned."""
         assert client.get("/api/usage", headers={"If-None-Match": header}).status_code == 200
 
     def test_tag_depends_on_the_representation(self, any_projects, app_factory, client):
-        """It depends on the format and the content, not on the owner or the time."""
+        """The tag depends on the format and the content, not on the owner or the time."""
         any_projects.insert_many([{"_id": 1, "owner": ["ada", "bob"]}, {"_id": 2, "owner": "ada", "plan": "x"}])
         bob = app_factory(ProjectStore(any_projects), "bob").test_client()
         tags = {
@@ -155,7 +155,7 @@ class TestConditionalRequests:
         )
 
     def test_tag_of_a_csv_page_depends_on_its_link(self, any_projects, client):
-        """A CSV page has another tag as soon as another page follows."""
+        """The tag of a CSV page changes when another page follows."""
         any_projects.insert_many([{"owner": "ada", "name": name} for name in "ab"])
         query = "/api/usage?sort=name&limit=2&format=csv"
         before = client.get(query)
@@ -166,7 +166,7 @@ class TestConditionalRequests:
 
     @pytest.mark.parametrize("header", [{"If-Match": '"other"'}, {"Range": "bytes=0-3"}, {"If-Range": '"x"'}])
     def test_other_conditions_and_ranges_are_ignored(self, client, header):
-        """The complete response is returned."""
+        """Other conditional headers and Range are ignored, and the complete response is returned."""
         response = client.get("/api/usage", headers=header)
         assert response.status_code == 200
         assert response.json["success"] is True
@@ -177,5 +177,5 @@ class TestConditionalRequests:
         assert client.get("/api/usage", headers={"If-None-Match": tag, "If-Match": '"x"'}).status_code == 304
 
     def test_errors_have_no_tag(self, client):
-        """An error must not be cached."""
+        """An error has no tag, because it must not be cached."""
         assert "ETag" not in client.get("/api/usage?limit=x").headers

@@ -129,7 +129,7 @@ class TestProblem:
             " (array 1, bool 1, decimal 2, double 3, object 1, string 1); affected excluded projects: 1 of 2"
         )
 
-    def test_the_invalid_counts_are_those_that_the_response_shows_as_0(self, get_usage, indexed, caplog):
+    def test_the_invalid_counts_are_those_that_are_0_in_the_response(self, get_usage, indexed, caplog):
         """The check and the response agree on which counts are invalid."""
         values = [Decimal128("1.7976931348623157E308"), Decimal128("1.7976931348623159E308"), float("nan"), "x", 5]
         indexed.insert_many([{"owner": "ada", "totalRequest": value} for value in values])
@@ -171,7 +171,7 @@ class TestProblem:
 
     @pytest.mark.parametrize(("usable", "plan"), [("sparse", "uses sparse"), ("none", "scans the entire collection")])
     def test_an_index_that_the_query_does_not_use(self, projects, usable, plan):
-        """An index that the query does not use is a problem, whatever the query uses instead."""
+        """An index that the query does not use is a problem, whatever the query uses instead of it."""
         projects.insert_one({"owner": "ada"})
         projects.create_index([("owner", 1), ("name", 1)], sparse=True, name="sparse")
         store = ProjectStore(projects)
@@ -190,7 +190,7 @@ class TestProblem:
 
 class TestUnknown:
     def test_a_database_that_does_not_respond(self):
-        """If the server is down, the first result is the only one."""
+        """If the server is down, there is only the first result."""
         with MongoClient("mongodb://localhost:1") as client:
             (line,) = check(client.platform.projects, timeout=0.3)
         assert line.startswith("unknown reachable: the database does not respond: ServerSelectionTimeoutError")

@@ -1,4 +1,4 @@
-"""How the driver is used."""
+"""The use of the driver: error codes and the time limit."""
 
 from time import sleep
 
@@ -22,12 +22,12 @@ from flask_usage_stats._mongodb.driver import TimeLimit, is_collation_refused
     ids=repr,
 )
 def test_servers_without_collations_have_these_codes(error, result):
-    """303 is Amazon DocumentDB's, 115 is CommandNotSupported."""
+    """A missing collation is recognized by 303 (Amazon DocumentDB) and 115 (CommandNotSupported)."""
     assert is_collation_refused(error) is result
 
 
 def test_only_the_time_of_the_database_counts():
-    """Between two calls the caller may take any time; within them the driver's limit is what remains."""
+    """The time between two calls does not count; within a call the limit is the remaining time."""
     limit = TimeLimit(0.2)
     first = limit.run(pymongo._csot.get_timeout)
     sleep(0.3)

@@ -35,7 +35,7 @@ def test_the_query_uses_the_index(sent_commands, projects, owner):
 
 
 def test_the_query_uses_the_index_despite_a_collation(database, sent_commands):
-    """The index is also used in a collection with a default collation."""
+    """The query uses the index even if the collection has a default collation."""
     projects = database.create_collection("projects", collation={"locale": "en", "strength": 1})
     projects.create_index("owner")
     projects.insert_many([{"owner": "ada"}, {"owner": "ADA"}, {"owner": "bob"}])
@@ -70,19 +70,19 @@ def test_no_index_is_created_if_one_serves(projects, keys):
     ids=str,
 )
 def test_other_indexes_do_not_serve(projects, keys, options):
-    """An index is created next to one that is partial, hidden, collated, or has other paths or kinds of keys."""
+    """An index is created even if there is one that is partial, collated, or has other paths or kinds of keys."""
     projects.create_index(keys, **options)
     assert ProjectStore(projects).ensure_indexes() == "usage_stats_owner"
 
 
 def test_a_full_index_is_found_among_others(projects):
-    """The first index need not be the one that covers the owner's path."""
+    """The index that covers the owner's path does not have to be the first one."""
     projects.create_index("name")
     assert projects.create_index("owner") == ProjectStore(projects).ensure_indexes()
 
 
 def test_a_conflicting_index_is_reported(projects):
-    """If an existing index prevents creating ours, the error says so."""
+    """If a conflicting index prevents the creation, the error says so."""
     projects.create_index("owner", name="usage_stats_owner", sparse=True)
     with pytest.raises(StoreError, match="already exists but cannot be used"):
         ProjectStore(projects).ensure_indexes()
@@ -90,7 +90,7 @@ def test_a_conflicting_index_is_reported(projects):
 
 @pytest.mark.parametrize("keys", SERVING, ids=str)
 def test_a_hidden_index_is_not_duplicated(projects, keys):
-    """The error says to unhide or drop it."""
+    """If the index exists but is hidden, the error says to unhide or drop it."""
     name = projects.create_index(keys, hidden=True)
     with pytest.raises(StoreError, match=rf"the index '{name}' is hidden, so reads cannot use it: unhide or drop it"):
         ProjectStore(projects).ensure_indexes()

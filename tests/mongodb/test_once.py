@@ -1,4 +1,4 @@
-"""Every project exactly once, also while projects are updated during the read."""
+"""Every project is returned exactly once, even if projects are updated during the read."""
 
 import logging
 from time import monotonic, sleep
@@ -11,7 +11,7 @@ from flask_usage_stats import ProjectStore, StoreError
 from flask_usage_stats._mongodb import reading
 
 COUNT = 2500  # two batches
-#: Paths that are updated during the read, each with a value before and behind all others.
+#: Paths that are updated during the read, each with a value before and after all others.
 MOVES = {"updatedAt": (-1, COUNT), "totalRequest": (-1, COUNT), "name": ("", "z"), "status": ("", "z")}
 WARNING = "no index on (owner): a project updated during the read can be missed; run flask usage ensure-indexes"
 
@@ -50,7 +50,7 @@ def recorded(mongodb_uri, projects, commands):
 
 @pytest.fixture
 def warnings(monkeypatch, caplog):
-    """Let the warning about a missing index be logged again."""
+    """Allow the warning about a missing index to be logged again."""
     monkeypatch.setattr(reading, "_last_warning", None)
     caplog.set_level(logging.WARNING, "flask_usage_stats")
     return caplog
@@ -58,7 +58,7 @@ def warnings(monkeypatch, caplog):
 
 @pytest.fixture
 def failing(projects):
-    """Return a function that lets a command of the recorded client fail."""
+    """Return a function that makes a command of the recorded client fail."""
     admin = projects.database.client.admin
 
     def arm(command, code, mode="alwaysOn"):
@@ -98,7 +98,7 @@ def read_while_updating(projects, store, path):
 @pytest.mark.parametrize("serving", [[("owner", 1)], [("owner", 1), ("_id", 1)], [("owner", "hashed")]], ids=str)
 @pytest.mark.parametrize("is_first", [True, False], ids=["serving-first", "serving-last"])
 def test_an_update_neither_hides_nor_repeats_a_project(projects, direction, path, serving, is_first):
-    """The index that serves is used, although the server might prefer the longer one."""
+    """The query uses the index on the owner, even if the server would prefer a longer one."""
     fill(projects)
     keys = [serving, [("owner", 1), (path, direction)]]
     for key in keys if is_first else reversed(keys):
@@ -110,7 +110,7 @@ def test_an_update_neither_hides_nor_repeats_a_project(projects, direction, path
 @pytest.mark.parametrize("direction", [1, -1])
 @pytest.mark.parametrize("path", MOVES)
 def test_without_the_index_no_project_is_repeated(projects, direction, path, warnings):
-    """Through a longer index a project can be missed, which is logged, but not returned twice."""
+    """If the server uses a longer index, a project can be missed, which is logged, but is never returned twice."""
     fill(projects)
     projects.create_index([("owner", 1), (path, direction)])
     found = read_while_updating(projects, ProjectStore(projects), path)
@@ -119,7 +119,7 @@ def test_without_the_index_no_project_is_repeated(projects, direction, path, war
 
 
 def test_owner_filter_repeats_no_project(projects, warnings):
-    """With a filter of the application nothing is known about the indexes, and nothing is logged."""
+    """With *owner_filter*, no project is returned twice, and nothing is logged because the index is unknown."""
     fill(projects)
     projects.create_index([("owner", 1), ("updatedAt", 1)])
     store = ProjectStore(projects, owner_filter=lambda owner: {"owner": {"$eq": owner}})
@@ -129,7 +129,7 @@ def test_owner_filter_repeats_no_project(projects, warnings):
 
 
 def test_the_warning_is_logged_once_an_hour(projects, warnings, monkeypatch):
-    """It is logged for the whole process."""
+    """The warning is logged once an hour per process, not per collection."""
     now = [10.0]
     monkeypatch.setattr(reading, "monotonic", lambda: now[0])
     for now[0], count in ((10.0, 1), (3609.0, 1), (3610.0, 2)):
@@ -138,13 +138,13 @@ def test_the_warning_is_logged_once_an_hour(projects, warnings, monkeypatch):
 
 
 def test_the_warning_has_the_path_of_the_owner(projects, warnings):
-    """The path is the stored one."""
+    """The warning has the path at which the owner is stored."""
     list(ProjectStore(projects, fields={"owner": "meta.user"}).iter_projects("ada"))
     assert warnings.messages == [WARNING.replace("(owner)", "(meta.user)")]
 
 
 def test_indexes_are_listed_only_by_the_first_read(recorded, commands):
-    """In the steady state a read is a single round trip."""
+    """Only the first read lists the indexes; later reads are a single round trip."""
     store = ProjectStore(recorded)
     store.ensure_indexes()
     recorded.insert_one({"_id": 1, "owner": "ada"})
@@ -155,7 +155,7 @@ def test_indexes_are_listed_only_by_the_first_read(recorded, commands):
 
 
 def test_an_index_that_was_dropped_is_forgotten(recorded, commands):
-    """The query is sent again without the hint, and the next read lists the indexes."""
+    """If the index was dropped, the query is sent again without the hint, and the next read lists the indexes."""
     store = ProjectStore(recorded)
     name = store.ensure_indexes()
     recorded.insert_one({"_id": 1, "owner": "ada"})
@@ -169,7 +169,7 @@ def test_an_index_that_was_dropped_is_forgotten(recorded, commands):
 
 @pytest.mark.parametrize("options", [{"hidden": True}, {"sparse": True}, {"partialFilterExpression": {"plan": "pro"}}])
 def test_other_indexes_are_never_used_by_the_hint(projects, options, warnings):
-    """Through a partial index some projects would be missing."""
+    """The hint never names an index that does not cover every project."""
     projects.create_index("owner", **options)
     projects.insert_many([{"_id": 1, "owner": "ada"}, {"_id": 2, "owner": "ada", "plan": "pro"}])
     assert sorted(document["_id"] for document in ProjectStore(projects).iter_projects("ada")) == [1, 2]
@@ -177,7 +177,7 @@ def test_other_indexes_are_never_used_by_the_hint(projects, options, warnings):
 
 
 def test_ensure_indexes_takes_effect_at_once(recorded, commands):
-    """The options of the collection are forgotten."""
+    """The next read after ``ensure_indexes`` lists the indexes again."""
     store = ProjectStore(recorded)
     list(store.iter_projects("ada"))
     name = store.ensure_indexes()
@@ -200,7 +200,7 @@ def test_a_view_is_read_without_a_hint(recorded, commands, warnings):
 
 
 def test_listing_may_be_refused(recorded, commands, failing, warnings):
-    """Without the right to list indexes nothing is hinted, and nothing is known to be wrong."""
+    """If the user is not allowed to list indexes, the query has no hint, and nothing is logged."""
     recorded.insert_one({"_id": 1, "owner": "ada"})
     failing("listIndexes", 13)
     store = ProjectStore(recorded)
@@ -212,7 +212,7 @@ def test_listing_may_be_refused(recorded, commands, failing, warnings):
 
 
 def test_a_server_without_collations(recorded, commands, failing):
-    """The query is sent again without a collation, which is remembered."""
+    """If the server has no collations, the query is sent again without one, as are later queries."""
     recorded.insert_one({"_id": 1, "owner": "ada"})
     store = ProjectStore(recorded)
     store.ensure_indexes()
@@ -226,27 +226,27 @@ def test_a_server_without_collations(recorded, commands, failing):
 
 
 def test_a_server_without_collations_has_indexes(recorded, commands, failing):
-    """The index is created without a collation."""
+    """If the server has no collations, the index is created without one."""
     failing("createIndexes", 115, {"times": 1})
     assert ProjectStore(recorded).ensure_indexes() == "usage_stats_owner"
     assert "collation" not in commands.sent[-1]["indexes"][0]
 
 
 def test_a_view_with_a_collation_has_a_message(projects):
-    """The server refuses another collation for it, and owners could not be compared exactly."""
+    """A view with a collation raises an error, because owners cannot be compared exactly."""
     view = projects.database.create_collection("view", viewOn=projects.name, pipeline=[], collation={"locale": "en"})
     with pytest.raises(StoreError, match="pass the underlying collection, or recreate the view without a collation"):
         list(ProjectStore(view).iter_projects("ada"))
 
 
 def idle_cursors(projects):
-    """Return the cursors of the collection that the server keeps open."""
+    """Return the open cursors of the collection."""
     stages = [{"$currentOp": {"idleCursors": True}}, {"$match": {"type": "idleCursor", "ns": projects.full_name}}]
     return list(projects.database.client.admin.aggregate(stages))
 
 
 def test_no_cursor_is_left_after_a_timeout_between_batches(projects, mongodb_uri, failing, commands):
-    """The driver forgets a cursor whose connection failed, and the server would keep it for ten minutes."""
+    """A timeout leaves no cursor open, although the driver does not close the cursor of a failed connection."""
     fill(projects)
     ProjectStore(projects).ensure_indexes()
     data = {"failCommands": ["getMore"], "blockConnection": True, "blockTimeMS": 1500, "appName": "slow"}

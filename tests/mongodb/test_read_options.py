@@ -1,4 +1,4 @@
-"""What reads remember about a collection."""
+"""The cache of the read options of collections."""
 
 import gc
 
@@ -15,7 +15,7 @@ def collection_of(name="projects"):
 
 
 def test_options_are_kept_for_five_minutes(monkeypatch):
-    """After that the indexes are listed again."""
+    """After five minutes the indexes are listed again."""
     now = [1000.0]
     monkeypatch.setattr(read_options, "monotonic", lambda: now[0])
     cache, collection = ReadOptionsCache(), collection_of()
@@ -28,7 +28,7 @@ def test_options_are_kept_for_five_minutes(monkeypatch):
 
 
 def test_collections_have_their_own_options():
-    """Collections of other names, databases or clients are others; options do not matter."""
+    """Collections are identified by client, database and name, not by their options."""
     cache, collection = ReadOptionsCache(), collection_of()
     cache.set(collection, OPTIONS)
     assert cache.get(collection.with_options()) == OPTIONS
@@ -40,7 +40,7 @@ def test_collections_have_their_own_options():
 
 
 def test_a_client_that_reuses_an_id_is_another_client():
-    """The id of an object may be that of an earlier one."""
+    """A client whose ``id()`` is that of an earlier client has its own options."""
     cache, collection = ReadOptionsCache(), collection_of()
     cache.set(collection, OPTIONS)
     (key,) = cache._entries
@@ -52,7 +52,7 @@ def test_a_client_that_reuses_an_id_is_another_client():
 
 
 def test_a_thousand_collections_are_remembered():
-    """The oldest are forgotten."""
+    """If there are more than a thousand collections, the options of the oldest are removed."""
     cache, database = ReadOptionsCache(), collection_of().database
     for number in range(1001):
         cache.set(database[f"tenant{number}"], OPTIONS)

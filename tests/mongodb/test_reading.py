@@ -58,7 +58,7 @@ def set_clock(monkeypatch):
 
 class TestQuery:
     def test_a_read_sends_one_find(self, sent_commands, projects):
-        """A read sends one find with a time limit; the first read lists the indexes before."""
+        """A read sends one find with a time limit; the first read lists the indexes first."""
         projects.insert_one({"owner": "ada"})
         ProjectStore(projects).ensure_indexes()
         _, find = sent_commands()
@@ -101,7 +101,7 @@ class TestQuery:
         assert limits[-1] == 0.5
 
     def test_no_query_is_sent_after_the_deadline(self, projects, set_clock):
-        """After the deadline the read fails without a query, because the driver takes 0 seconds for no limit."""
+        """After the deadline the read fails without a query, because for the driver 0 seconds means no limit."""
         set_clock(0, 5)
         with pytest.raises(StoreError, match="could not be read completely within the timeout"):
             ids(ProjectStore(projects))

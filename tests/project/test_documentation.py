@@ -123,7 +123,7 @@ def evaluate(sybil, path, names):
 
 @pytest.fixture
 def names(local_mongodb, monkeypatch):
-    """Yield the names that a page can use without defining them: a database, a store and an application."""
+    """Yield the names that a page uses without defining them: a database, a store and an application."""
     monkeypatch.setenv("JWT_SECRET_KEY", KEY)
     db = MongoClient("mongodb://localhost:27017").platform
     store = ProjectStore(db.projects)
@@ -219,7 +219,7 @@ def test_docstrings(module, names):
 
 
 def test_something_is_run():
-    """The snippets of the pages are found."""
+    """Sybil finds the snippets of the pages."""
     counts = {page.stem: len(list(DOCUMENTS.parse(page).examples())) for page in PAGES}
     assert counts["quickstart"] >= 3
     assert counts["http-api"] >= 24

@@ -8,7 +8,7 @@ from support import ROOT
 
 
 def test_same_tests():
-    """The page lists exactly the existing fault tests, so that neither changes without the other."""
+    """The page lists exactly the existing fault tests."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests/faults"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     collected = set(re.findall(r"^tests/faults/\w+\.py::(\w+)", listed, re.MULTILINE))
