@@ -1,9 +1,12 @@
 """Every project is returned exactly once, even if projects are updated during the read."""
 
 import logging
+from struct import pack
 from time import monotonic, sleep
 
 import pytest
+from bson import Binary, Code, encode
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, monitoring
 from pymongo.errors import OperationFailure
 
@@ -239,6 +242,13 @@ def test_a_view_with_a_collation_has_a_message(projects):
         list(ProjectStore(view).iter_projects("ada"))
 
 
+def damaged(_id, name="plan"):
+    """Build a document of ada's with a binary value that the driver cannot decode."""
+    document = encode({"_id": _id, "owner": "ada", "totalRequest": 1})
+    raw = b"\5" + name.encode() + b"\0" + pack("<i", 2) + b"\2ab"
+    return RawBSONDocument(pack("<i", len(document) + len(raw)) + document[4:-1] + raw + b"\0")
+
+
 def idle_cursors(projects):
     """Return the open cursors of the collection."""
     stages = [{"$currentOp": {"idleCursors": True}}, {"$match": {"type": "idleCursor", "ns": projects.full_name}}]
@@ -266,3 +276,54 @@ def test_no_cursor_is_left_after_a_timeout_between_batches(projects, mongodb_uri
     while idle_cursors(projects):
         assert monotonic() - began < 10
         sleep(0.05)
+
+
+@pytest.mark.parametrize("has_index", [True, False])
+@pytest.mark.parametrize(
+    "ids",
+    [["f()", Code("f()"), Code("f()", {"a": 1})], [Binary(b"a", 8), Binary(b"b", 8), Binary(b"a", 9)], [1, True, "1"]],
+    ids=["code", "binary", "numbers"],
+)
+def test_ids_that_look_alike_are_different_projects(projects, has_index, ids):
+    """Only the same ``_id`` is the same project, also if others are returned as the same text."""
+    if has_index:
+        ProjectStore(projects).ensure_indexes()
+    projects.insert_many([{"_id": _id, "owner": "ada", "totalRequest": 1} for _id in ids])
+    for options in ({}, {"owner_filter": lambda owner: {"owner": {"$eq": owner}}}):
+        assert len(list(ProjectStore(projects, **options).iter_projects("ada"))) == len(ids)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"owner_filter": lambda owner: {"owner": {"$eq": owner}}}], ids=["own", "filter"]
+)
+def test_a_view_may_repeat_ids(projects, options):
+    """The documents of a view are not stored, so each of them is a project."""
+    projects.insert_one({"_id": 1, "owner": "ada", "sites": [{"n": 5}, {"n": 7}]})
+    view = projects.database.create_collection("view", viewOn=projects.name, pipeline=[{"$unwind": "$sites"}])
+    store = ProjectStore(view, fields={"totalRequest": "sites.n"}, **options)
+    assert [document["totalRequest"] for document in store.iter_projects("ada")] == [5, 7]
+
+
+@pytest.mark.parametrize("stage", [{"$project": {"_id": 0}}, {"$set": {"_id": 1}}], ids=["no-id", "one-id"])
+def test_a_damaged_view_is_an_error_once_projects_were_read(projects, stage):
+    """Without ids of its own a read cannot be resumed, and no project may be lost or returned twice."""
+    projects.insert_many([{"_id": n, "owner": "ada", "totalRequest": 1} for n in range(2100)])
+    view = projects.database.create_collection("view", viewOn=projects.name, pipeline=[stage])
+    assert len(list(ProjectStore(view).iter_projects("ada"))) == 2100
+    projects.insert_one(damaged(9999))
+    with pytest.raises(StoreError, match="the projects could not be read: InvalidBSON"):
+        list(ProjectStore(view).iter_projects("ada"))
+    projects.delete_many({"_id": {"$lt": 2000}})
+    assert len(list(ProjectStore(view).iter_projects("ada"))) == 101
+
+
+def test_mapped_ids_are_kept_next_to_a_damaged_value(projects):
+    """An id is never replaced; one that cannot be decoded is an error, as a damaged ``_id`` is."""
+    pids = [{"x": 1}, {"x": 2}, b"abc"]
+    projects.insert_many([{"_id": n, "owner": "ada", "pid": pid} for n, pid in enumerate(pids)])
+    projects.insert_one(damaged(9))
+    store = ProjectStore(projects, fields={"_id": "pid"})
+    assert [document["_id"] for document in store.iter_projects("ada") if "_id" in document] == pids
+    projects.insert_one(damaged(10, name="pid"))
+    with pytest.raises(StoreError, match="the projects could not be read: InvalidBSON"):
+        list(store.iter_projects("ada"))

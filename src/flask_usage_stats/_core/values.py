@@ -170,7 +170,7 @@ def get_id_sort_key(value: object) -> bytes:
         return b"\0"
     if isinstance(value, int) and not isinstance(value, bool):
         return b"\1" + _integer_sort_key(value)
-    if isinstance(value, str):
+    if isinstance(value, str) and not isinstance(value, Code):
         return b"\2" + truncate_key(value).encode("utf-8", "surrogatepass")
     return b"\4" + truncate_key(str(converted)).encode("utf-8", "surrogatepass")
 

@@ -39,6 +39,7 @@ class CollectionMapping:
         response_paths = {name: path for name, path in paths.items() if name != OWNER}
         _validate_owner_arguments(owner_filter, owner_type, fields)
         self.owner_path: Final = paths[OWNER]
+        self.id_path: Final = paths[ID]
         self.count_path: Final = paths[COUNT]
         self.status_path: Final = paths[STATUS]
         self.projection: Final = _build_projection(response_paths.values())

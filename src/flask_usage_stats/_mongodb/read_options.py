@@ -18,6 +18,8 @@ class ReadOptions(NamedTuple):
     hint: str | None
     #: Whether the server supports collations.
     has_collation: bool = True
+    #: Whether each ``_id`` occurs once, as in every collection. A view may repeat or omit it.
+    has_unique_ids: bool = True
 
 
 class ReadOptionsCache:

@@ -10,16 +10,15 @@ from time import monotonic
 from typing import Any, Final
 
 import pymongo
-from bson import Code, Int64
+from bson import Code, Int64, ObjectId, encode
 from bson.binary import OLD_UUID_SUBTYPE, UUID_SUBTYPE, Binary, UuidRepresentation
 from bson.codec_options import CodecOptions
-from bson.errors import InvalidBSON
+from bson.errors import BSONError, InvalidBSON
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from .._core.fields import ID
-from .._core.values import get_id_sort_key
 from ..errors import StoreError
 from ..protocols import Owner
 from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, TimeLimit, build_store_error, is_collation_refused
@@ -36,6 +35,7 @@ _WARNING_INTERVAL: Final = 3600  # seconds
 # Error codes of the server: the login failed; no index has the name in the hint; the view has another collation.
 _AUTHENTICATION_FAILED: Final = 18
 _BAD_HINT: Final = 2
+_NOT_SUPPORTED_ON_VIEW: Final = 166
 _VIEW_COLLATION: Final = 167
 
 _last_warning: float | None = None
@@ -66,7 +66,7 @@ def read_projects(
         return
     options = _find_options(collection, mapping, limit, cache)
     projection: Document = mapping.projection
-    yielded = _YieldedIds(is_checked=options.hint is None)
+    yielded = _YieldedIds(collection.codec_options, is_checked=options.hint is None and options.has_unique_ids)
     while True:
         collation = SIMPLE_COLLATION if options.has_collation else None
         # A copy, because mongomock changes the projection while it reads.
@@ -81,14 +81,16 @@ def read_projects(
                 new.clear()
                 batch.clear()
         except InvalidBSON as error:
-            if projection is not mapping.projection:  # the `_id`, which the server does not replace
+            # An id is not replaced. Without unique ids, what was yielded cannot be told from what was not.
+            is_resumable = options.has_unique_ids or yielded.is_empty
+            if projection is not mapping.projection or not is_resumable:
                 raise build_store_error("the projects could not be read", error) from error
             projection = _build_decodable_projection(mapping, collection.codec_options)
         except OperationFailure as error:
             options = _adapt_options(options, error, collection, cache)
         else:
             return
-        yielded.is_checked = True
+        yielded.is_checked = options.has_unique_ids
 
 
 def _find_options(
@@ -101,16 +103,18 @@ def _find_options(
     options = cache.get(collection)
     if options is not None:
         return options
-    if not mapping.uses_owner_field or not isinstance(collection, Collection):  # mongomock does not use indexes
-        return ReadOptions(hint=None)
+    if not isinstance(collection, Collection):  # mongomock, which has no indexes to use and reads everything at once
+        return ReadOptions(hint=None, has_unique_ids=False)
     try:
-        options = ReadOptions(limit.run(find_serving_index, collection, mapping.owner_path))
+        name = limit.run(find_serving_index, collection, mapping.owner_path)
+        options = ReadOptions(name if mapping.uses_owner_field else None)
     except DRIVER_ERRORS as error:
         if not isinstance(error, OperationFailure) or error.timeout or error.code == _AUTHENTICATION_FAILED:
             raise build_store_error("the projects could not be read", error) from error
-        options = ReadOptions(hint=None)  # a view, or listing indexes is not permitted or not supported
+        # Otherwise listing indexes is not permitted or not supported.
+        options = ReadOptions(hint=None, has_unique_ids=error.code != _NOT_SUPPORTED_ON_VIEW)
     else:
-        if options.hint is None:
+        if options.hint is None and mapping.uses_owner_field:
             _warn_missing_index(mapping.owner_path)
     cache.set(collection, options)
     return options
@@ -151,34 +155,48 @@ def _adapt_options(
 class _YieldedIds:
     """The ids of the documents that were yielded, so that no document is yielded twice.
 
+    :param options: the codec options with which ids were decoded.
     :param is_checked: whether :meth:`add` removes documents that were yielded before. This is not necessary while
         reading through an index that serves; ids are then only collected in case the query must be sent again.
     """
 
-    def __init__(self, *, is_checked: bool) -> None:
+    def __init__(self, options: CodecOptions[Document], *, is_checked: bool) -> None:
         self.is_checked = is_checked
+        #: Whether no documents were added yet.
+        self.is_empty = True
+        self._options = options
         self._pending: list[object] = []
-        self._keys: set[bytes] = set()
+        self._known: set[bytes] = set()
 
     def add(self, batch: list[Document], *, is_last: bool) -> list[Document]:
         """Add the ids of a batch and return its documents, or only the new ones if the ids are checked.
 
-        Documents without an ``_id`` are always new. The ids of the last batch are only necessary if they are checked.
+        Every document must have an ``_id`` if the ids are checked, now or later. The ids of the last batch are only
+        necessary if they are checked.
         """
+        self.is_empty = self.is_empty and not batch
         if not self.is_checked:
             if not is_last:
-                self._pending += [document[ID] for document in batch if ID in document]
+                self._pending += [document.get(ID) for document in batch]
             return batch
-        self._keys.update(map(get_id_sort_key, self._pending))
+        self._known.update(map(self._encode, self._pending))
         self._pending.clear()
         new = []
         for document in batch:
-            key = get_id_sort_key(document[ID]) if ID in document else None
-            if key not in self._keys:
+            encoded = self._encode(document[ID])
+            if encoded not in self._known:
+                self._known.add(encoded)
                 new.append(document)
-                if key is not None:
-                    self._keys.add(key)
         return new
+
+    def _encode(self, _id: object) -> bytes:
+        """Return bytes that only the same ``_id`` has."""
+        if isinstance(_id, ObjectId):
+            return b"o" + _id.binary  # several times faster, and most ids are one
+        try:
+            return b"b" + encode({ID: _id}, codec_options=self._options)
+        except (BSONError, UnicodeError):  # invalid UTF-8, which was decoded as surrogates
+            return b"r" + repr(_id).encode("utf-8", "surrogatepass")
 
 
 def _read_replies(cursor: Cursor[Document], limit: TimeLimit) -> Iterator[list[Document]]:
@@ -247,7 +265,8 @@ def _kill_cursor(cursor: Cursor[Document]) -> None:
 def _build_decodable_projection(mapping: CollectionMapping, options: CodecOptions[Document]) -> Document:
     """Build a projection with which the server replaces all values (except ``_id``) that may not be decodable."""
     uuid_subtype = UUID_SUBTYPE if options.uuid_representation == UuidRepresentation.STANDARD else OLD_UUID_SUBTYPE
-    return {path: 1 if path == ID else _build_decodable_value(f"${path}", uuid_subtype) for path in mapping.projection}
+    ids = (ID, mapping.id_path)
+    return {path: 1 if path in ids else _build_decodable_value(f"${path}", uuid_subtype) for path in mapping.projection}
 
 
 def _build_decodable_value(value: str, uuid_subtype: int) -> Document:
