@@ -574,7 +574,17 @@ class TestIdentity:
         response = get_usage(projects, raiser(HTTPException(response=Response("x", 401, headers))))
         assert response.headers.getlist("WWW-Authenticate") == ["Basic", "Digest"]
 
-    @pytest.mark.parametrize("error", [RuntimeError("secret"), RequestRedirect("/login"), HTTPException("secret")])
+    @pytest.mark.parametrize(
+        "error",
+        [
+            RuntimeError("secret"),
+            RequestRedirect("/login"),
+            HTTPException("secret"),
+            type("Odd", (HTTPException,), {"code": 404.0})("secret"),
+            type("Odd", (HTTPException,), {"code": "404"})("secret"),
+        ],
+        ids=["error", "redirect", "no-code", "float-code", "text-code"],
+    )
     def test_broken_callback(self, projects, get_usage, caplog, error):
         """Any other exception of the callback gets the 500 response and is logged without its message."""
         response = get_usage(projects, raiser(error))

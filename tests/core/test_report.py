@@ -155,3 +155,19 @@ def test_total_that_is_rounded_to_a_whole_number_is_an_integer():
     """A total without a fraction is an integer."""
     stored = [{"totalRequest": 2**53}, {"totalRequest": 0.5}]
     assert type(build_report(stored, DEFAULT_QUERY, JSON).total) is int
+
+
+@pytest.mark.parametrize(
+    "query", [UsageQuery(), UsageQuery(limit=5), UsageQuery(group_by=("plan",))], ids=["all", "page", "groups"]
+)
+@pytest.mark.parametrize(
+    "count", [10**309, 10**5000, 9 * 10**4299, -(10**309)], ids=["309", "5000", "4300", "negative"]
+)
+@pytest.mark.parametrize("output", [JSON, CSV], ids=["json", "csv"])
+def test_counts_beyond_a_double_are_0(query, count, output):
+    """They come from other stores, and are 0 in the rows and in the total alike."""
+    stored = [{"_id": number, "totalRequest": count} for number in range(2)] + [{"_id": 3, "totalRequest": 2**70}]
+    report = build_report(stored, query, output)
+    assert report.total == 2**70
+    assert report.adjustments.count == 2
+    output.encode_body(report, query, None)

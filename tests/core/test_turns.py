@@ -6,6 +6,7 @@ from threading import Thread
 import pytest
 
 from flask_usage_stats._core import turns
+from flask_usage_stats._core.batches import BatchedDocuments
 from flask_usage_stats._core.query import DEFAULT_QUERY
 from flask_usage_stats._core.report import build_report
 from flask_usage_stats._core.turns import take_turn
@@ -13,7 +14,8 @@ from flask_usage_stats._formats.json import JSON
 
 
 def report_of(size):
-    return build_report([{"_id": number, "totalRequest": 1} for number in range(size)], DEFAULT_QUERY, JSON)
+    batches = ([{"_id": number, "totalRequest": 1} for number in range(size)] for _ in range(1))
+    return build_report(BatchedDocuments(batches), DEFAULT_QUERY, JSON)
 
 
 def test_large_batches_wait_for_their_turn():
@@ -43,3 +45,15 @@ def test_a_forked_process_has_its_own_lock(monkeypatch):
     with take_turn(1000):
         turns._renew_lock()
         assert report_of(1000).total == 1000
+
+
+def test_documents_of_other_stores_take_no_turn():
+    """Their mappings may run any code while they are converted, even another report."""
+
+    class Lazy(dict):
+        def values(self):
+            report_of(1000)
+            return super().values()
+
+    documents = [{"_id": number, "totalRequest": 1} for number in range(999)]
+    assert build_report([*documents, Lazy(_id=999, totalRequest=1)], DEFAULT_QUERY, JSON).total == 1000

@@ -17,7 +17,7 @@ from bson import Int64, ObjectId
 
 from .fields import COUNT, FIELDS, ID, Kind
 from .rows import Adjustments, Document, Row, RowBatch, convert_each
-from .values import OBJECT_ID_PREFIX, Number, get_id_sort_key, is_safe_integer
+from .values import OBJECT_ID_PREFIX, Number, fits_int64, get_id_sort_key, is_safe_integer
 
 #: The types of a document's values, followed by the field names.
 _Shape: TypeAlias = tuple[Any, ...]
@@ -119,7 +119,10 @@ def _pass_through(documents: list[Document], plan: _RowPlan) -> RowBatch | None:
             return None
         counts = [int(count) if count.is_integer() else count for count in stored]
     else:
-        counts = list(map(_get_count, documents))
+        integers: list[int] = list(map(_get_count, documents))
+        if not (fits_int64(min(integers)) and fits_int64(max(integers))):  # of another store, perhaps beyond a double
+            return None
+        counts = [*integers]
     if plan.id_type is ObjectId:
         # Several times faster than a list comprehension.
         id_keys = list(map(OBJECT_ID_PREFIX.__add__, map(_get_binary, map(_get_id, documents))))

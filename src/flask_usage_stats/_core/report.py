@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from .batches import iter_batches
+from .batches import BatchedDocuments, iter_batches
 from .fast_rows import convert_batch
 from .groups import GroupTotals
 from .ordering import build_predicate
@@ -29,7 +29,7 @@ def build_report(documents: Iterable[Document], query: UsageQuery, output: Outpu
     counts: list[Number] = []
 
     for documents_read in iter_batches(documents):
-        with take_turn(len(documents_read)):
+        with take_turn(len(documents_read) if isinstance(documents, BatchedDocuments) else 0):
             for batch in convert_batch(documents_read, adjustments):
                 rows = batch if predicate is None else batch.filter(predicate)
                 counts += rows.counts

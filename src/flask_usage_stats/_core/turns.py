@@ -17,7 +17,11 @@ _lock = Lock()
 
 
 def take_turn(size: int) -> AbstractContextManager[object]:
-    """Return a context manager for the conversion of *size* documents: a lock, unless they are few."""
+    """Return a context manager for the conversion of *size* documents: a lock, unless they are few.
+
+    Only for documents of this package's store: mappings of others may run any code while they are converted,
+    such as waiting for a database or building another report.
+    """
     return _NO_TURN if size < _MIN_SIZE else _lock
 
 

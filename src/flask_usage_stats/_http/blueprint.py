@@ -65,14 +65,17 @@ def create_usage_blueprint(
         """Return the signed-in user's projects, ranked by requests, and their total."""
         owner: Owner | None = None  # for the log, if identify_owner fails
         try:
-            owner = identify_owner(authenticate)
-            query = read_query(owner)
+            try:
+                owner = identify_owner(authenticate)
+                query = read_query(owner)
+            except RequestRefusedError as refusal:
+                return build_error_response(
+                    refusal.status, refusal.message, errors=refusal.errors, headers=refusal.headers
+                )
             output = negotiate_format(query)
             report = build_report(store.iter_projects(owner), query, output)
             log_adjustments(owner, report.adjustments)
             return build_usage_response(report, query, output, owner)
-        except RequestRefusedError as refusal:
-            return build_error_response(refusal.status, refusal.message, errors=refusal.errors, headers=refusal.headers)
         except Exception as error:  # noqa: BLE001 # whatever failed, the client gets the API's error body
             log_failure(owner, error)
             return build_error_response(500, "Failed to fetch usage stats")

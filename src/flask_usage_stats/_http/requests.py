@@ -106,7 +106,7 @@ def _convert_http_exception(error: HTTPException) -> RequestRefusedError:
         status, headers = error.code or 0, Headers(error.get_headers())
     else:
         status, headers = error.response.status_code, error.response.headers
-    if not 400 <= status <= 599:  # noqa: PLR2004 # HTTP status codes, here and below
+    if not isinstance(status, int) or not 400 <= status <= 599:  # noqa: PLR2004 # HTTP status codes, here and below
         raise error
     preserved = [(name, value) for name in ("WWW-Authenticate", "Retry-After") for value in headers.getlist(name)]
     if status == 401 and "WWW-Authenticate" not in headers:  # noqa: PLR2004
