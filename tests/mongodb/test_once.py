@@ -1,11 +1,12 @@
 """Every project is returned exactly once, even if projects are updated during the read."""
 
 import logging
+from datetime import datetime
 from struct import pack
 from time import monotonic, sleep
 
 import pytest
-from bson import Binary, Code, encode
+from bson import Binary, Code, DBRef, encode
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, monitoring
 from pymongo.errors import OperationFailure
@@ -281,8 +282,22 @@ def test_no_cursor_is_left_after_a_timeout_between_batches(projects, mongodb_uri
 @pytest.mark.parametrize("has_index", [True, False])
 @pytest.mark.parametrize(
     "ids",
-    [["f()", Code("f()"), Code("f()", {"a": 1})], [Binary(b"a", 8), Binary(b"b", 8), Binary(b"a", 9)], [1, True, "1"]],
-    ids=["code", "binary", "numbers"],
+    [
+        ["f()", Code("f()"), Code("f()", {"a": 1})],
+        [Binary(b"a", 8), Binary(b"b", 8), Binary(b"a", 9)],
+        [1, True, "1"],
+        [
+            {"a": 1},
+            {"a": True},
+            {"a": [1]},
+            {"a": [True]},
+            {"a": [b"x", Binary(b"x", 7)]},
+            {"a": [b"y", Binary(b"x", 7)]},
+        ],
+        [DBRef("a", Binary(b"x", 8)), DBRef("a", Binary(b"y", 8)), {"$ref": "b", "$id": 1}],
+        [Binary(b"\xffx", 255), Binary(b"\xffx", 128), b"\xffx", datetime(2024, 1, 1), 1704067200000],
+    ],
+    ids=["code", "binary", "numbers", "nested", "references", "odd"],
 )
 def test_ids_that_look_alike_are_different_projects(projects, has_index, ids):
     """Only the same ``_id`` is the same project, also if others are returned as the same text."""

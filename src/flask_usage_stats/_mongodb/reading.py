@@ -1,7 +1,7 @@
 """Read the projects of one owner from a collection: in batches, each project once, within a time limit."""
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Hashable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -10,10 +10,10 @@ from time import monotonic
 from typing import Any, Final
 
 import pymongo
-from bson import Code, Int64, ObjectId, encode
+from bson import Code, DBRef, Int64, ObjectId
 from bson.binary import OLD_UUID_SUBTYPE, UUID_SUBTYPE, Binary, UuidRepresentation
 from bson.codec_options import CodecOptions
-from bson.errors import BSONError, InvalidBSON
+from bson.errors import InvalidBSON
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
@@ -66,7 +66,7 @@ def read_projects(
         return
     options = _find_options(collection, mapping, limit, cache)
     projection: Document = mapping.projection
-    yielded = _YieldedIds(collection.codec_options, is_checked=options.hint is None and options.has_unique_ids)
+    yielded = _YieldedIds(is_checked=options.hint is None and options.has_unique_ids)
     while True:
         collation = SIMPLE_COLLATION if options.has_collation else None
         # A copy, because mongomock changes the projection while it reads.
@@ -155,18 +155,16 @@ def _adapt_options(
 class _YieldedIds:
     """The ids of the documents that were yielded, so that no document is yielded twice.
 
-    :param options: the codec options with which ids were decoded.
     :param is_checked: whether :meth:`add` removes documents that were yielded before. This is not necessary while
         reading through an index that serves; ids are then only collected in case the query must be sent again.
     """
 
-    def __init__(self, options: CodecOptions[Document], *, is_checked: bool) -> None:
+    def __init__(self, *, is_checked: bool) -> None:
         self.is_checked = is_checked
         #: Whether no documents were added yet.
         self.is_empty = True
-        self._options = options
         self._pending: list[object] = []
-        self._known: set[bytes] = set()
+        self._known: set[Hashable] = set()
 
     def add(self, batch: list[Document], *, is_last: bool) -> list[Document]:
         """Add the ids of a batch and return its documents, or only the new ones if the ids are checked.
@@ -179,24 +177,32 @@ class _YieldedIds:
             if not is_last:
                 self._pending += [document.get(ID) for document in batch]
             return batch
-        self._known.update(map(self._encode, self._pending))
+        self._known.update(map(_identify, self._pending))
         self._pending.clear()
         new = []
         for document in batch:
-            encoded = self._encode(document[ID])
-            if encoded not in self._known:
-                self._known.add(encoded)
+            identity = _identify(document[ID])
+            if identity not in self._known:
+                self._known.add(identity)
                 new.append(document)
         return new
 
-    def _encode(self, _id: object) -> bytes:
-        """Return bytes that only the same ``_id`` has."""
-        if isinstance(_id, ObjectId):
-            return b"o" + _id.binary  # several times faster, and most ids are one
-        try:
-            return b"b" + encode({ID: _id}, codec_options=self._options)
-        except (BSONError, UnicodeError):  # invalid UTF-8, which was decoded as surrogates
-            return b"r" + repr(_id).encode("utf-8", "surrogatepass")
+
+def _identify(value: object) -> Hashable:
+    """Return what only an ``_id`` of the same type and value is equal to. Python takes 1, 1.0 and True for equal."""
+    if isinstance(value, ObjectId):
+        return value.binary  # several times faster, and most ids are one
+    if isinstance(value, bytes):  # the repr of binary data need not contain it
+        return type(value), getattr(value, "subtype", 0), bytes(value)
+    if isinstance(value, Code):
+        return Code, str(value), _identify(value.scope)
+    if isinstance(value, DBRef):
+        return DBRef, _identify(value.as_doc())
+    if isinstance(value, Mapping):
+        return dict, tuple((name, _identify(each)) for name, each in value.items())
+    if isinstance(value, list):
+        return list, tuple(map(_identify, value))
+    return type(value), repr(value)
 
 
 def _read_replies(cursor: Cursor[Document], limit: TimeLimit) -> Iterator[list[Document]]:
