@@ -188,7 +188,7 @@ class _YieldedIds:
         return new
 
 
-def _identify(value: object) -> Hashable:
+def _identify(value: object) -> Hashable:  # noqa: PLR0911 # one for each kind of value
     """Return what only an ``_id`` of the same type and value is equal to. Python takes 1, 1.0 and True for equal."""
     if isinstance(value, ObjectId):
         return value.binary  # several times faster, and most ids are one
