@@ -12,8 +12,9 @@ from flask_usage_stats._formats.json import JSON
 class CountingFormat:
     """Counts the rows that it encodes."""
 
-    def __init__(self):
+    def __init__(self, *, has_rows_with_groups=True):
         self.encoded = 0
+        self.has_rows_with_groups = has_rows_with_groups
 
     def encode_rows(self, batch):
         self.encoded += len(batch.rows)
@@ -69,6 +70,14 @@ def test_only_rows_of_the_page_are_encoded(limit):
         assert len(ranking._rows) <= 2 * limit + 2
     ranking.finish()
     assert output.encoded == limit
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+def test_no_row_is_encoded_for_groups_alone(limit):
+    """A format whose body has groups instead of rows neither encodes nor keeps rows, and there is no next page."""
+    output = CountingFormat(has_rows_with_groups=False)
+    assert rank(UsageQuery(limit=limit, group_by=("plan",)), batch_of(*range(12)), output=output) == ([], None)
+    assert output.encoded == 0
 
 
 def test_rows_of_a_page_may_have_been_read_in_different_ways():

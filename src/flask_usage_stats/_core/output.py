@@ -28,6 +28,9 @@ class Report:
 class OutputFormat(Protocol):
     """A format of the response. Encodes rows one by one, and joins them to a body once they are sorted."""
 
+    #: Whether the body contains the rows even if it contains groups. If not, no row is encoded for a query with groups.
+    has_rows_with_groups: bool
+
     def encode_rows(self, batch: RowBatch, /) -> list[bytes]:
         """Encode each row separately, in the order given.
 

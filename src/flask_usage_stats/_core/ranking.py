@@ -21,8 +21,11 @@ class Ranking(Protocol):
 
 
 def build_ranking(query: UsageQuery, output: OutputFormat, adjustments: Adjustments) -> Ranking:
-    """Build the ranking for a query: of all rows or of one page."""
-    return _AllRows(query, output, adjustments) if query.limit is None else _Page(query, output, adjustments)
+    """Build the ranking for a query: of all rows, of one page, or of none if the format returns only the groups."""
+    limit = 0 if query.group_by and not output.has_rows_with_groups else query.limit
+    if limit is None:
+        return _AllRows(query, output, adjustments)
+    return _Page(query, limit, output, adjustments)
 
 
 class _AllRows:
@@ -47,10 +50,10 @@ class _AllRows:
 class _Page:
     """Keeps only the first rows after the query's position, and encodes those of the page at the end."""
 
-    def __init__(self, query: UsageQuery, output: OutputFormat, adjustments: Adjustments) -> None:
+    def __init__(self, query: UsageQuery, limit: int, output: OutputFormat, adjustments: Adjustments) -> None:
         self._query, self._output, self._adjustments = query, output, adjustments
-        self._limit = query.limit or 0
-        self._size = self._limit + 1 if self._limit else 0  # one more row shows that another page follows
+        self._limit = limit
+        self._size = limit + 1 if limit else 0  # one more row shows that another page follows
         self._sort_keys: list[SortKey] = []
         self._id_keys: list[bytes] = []
         self._rows: list[Row] = []

@@ -25,6 +25,8 @@ _UTC_DATES: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 class CSVFormat:
     """Encodes reports as CSV; an :class:`~flask_usage_stats._core.output.OutputFormat`."""
 
+    has_rows_with_groups = False
+
     def encode_rows(self, batch: RowBatch) -> list[bytes]:
         """Encode each row as a line with all fields; missing and null values are empty.
 

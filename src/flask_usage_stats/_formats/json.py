@@ -23,6 +23,8 @@ _LAST_DATE_SPAN: Final = len(f'Z","{UPDATED_AT}":"2024-03-14T10:15:00.000')
 class JSONFormat:
     """Encodes reports as JSON; an :class:`~flask_usage_stats._core.output.OutputFormat`."""
 
+    has_rows_with_groups = True
+
     def encode_rows(self, batch: RowBatch) -> list[bytes]:
         """Encode each row as a JSON object.
 

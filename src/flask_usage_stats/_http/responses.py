@@ -31,7 +31,7 @@ def build_usage_response(report: Report, query: UsageQuery, output: OutputFormat
         return Response(status=304, headers=headers)
     if is_csv:
         headers["Content-Disposition"] = f'attachment; filename="usage-{datetime.now(UTC):%Y-%m-%d}.csv"'
-    if next_cursor is not None and not (is_csv and query.group_by):
+    if next_cursor is not None:
         # A relative reference, so that it is correct with any SCRIPT_NAME or proxy prefix.
         arguments = parse_query_string() | {"cursor": next_cursor}
         headers["Link"] = f'<?{urlencode(arguments, doseq=True)}>; rel="next"'
