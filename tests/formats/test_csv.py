@@ -2,10 +2,14 @@
 
 import csv
 import io
+import re
 from datetime import UTC, datetime
+from itertools import product
 
 import pytest
 from bson import ObjectId
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flask_usage_stats._core.output import Report
 from flask_usage_stats._core.query import DEFAULT_QUERY, UsageQuery
@@ -43,6 +47,46 @@ def test_no_column_has_a_formula(begin, name):
     (line,) = encode({name: f"{begin}1+1", "totalRequest": 0})
     (row,) = csv.DictReader(io.StringIO((HEADER + line).decode(), newline=""))
     assert row[name] == f"'{begin}1+1"
+
+
+@pytest.mark.parametrize("separator", ["", *'\0,;|\t\n\r\x0b\x0c\x85\u2028"', "\r\n"])
+@pytest.mark.parametrize("begin", ["", "x", "\0"])
+def test_no_part_of_a_text_is_a_formula(begin, separator):
+    """An apostrophe precedes each part of a text that a spreadsheet with another separator would read as a formula."""
+    is_escaped = begin != "x" or separator not in ("", "\0")
+    for blanks, start in product(["", " ", "\u00a0 \ufeff", "\x01"], "=+-@\uff1d\uff0b\uff0d\uff20\t\r"):
+        (line,) = encode({"name": f"{begin}{separator}{blanks}{start}1+1", "totalRequest": 0})
+        (row,) = csv.DictReader(io.StringIO((HEADER + line).decode(), newline=""))
+        escaped = f"'{start}" if is_escaped else start
+        expected = f"{begin}{escape_separator(begin, separator)}{blanks}{escaped}1+1"
+        assert row["name"] == expected.replace("\0", "")
+
+
+def escape_separator(begin, separator):
+    """Return a separator as it is escaped: a tab and a carriage return begin a formula themselves."""
+    return f"'{separator}" if separator[:1] in ("\t", "\r") and begin != "x" else separator
+
+
+@given(st.text(st.sampled_from("=+-@\uff1d\t\r\n;,|\"' \u00a0\0a1\ufeff"), max_size=12))
+def test_no_separator_yields_a_formula(text):
+    """Whatever separator and quote a spreadsheet assumes, no cell begins with a formula."""
+    (line,) = encode({"name": text, "totalRequest": 0})
+    for separator in ",;|\t":
+        for cell in re.split(f'[{re.escape(separator)}\r\n"]', line.decode()):
+            assert not re.match("[ \u00a0\ufeff]*[=+\\-@\uff1d]", cell)
+    assert line.replace(b"'", b"") == encode_unescaped(text).replace(b"'", b"")
+
+
+def encode_unescaped(text):
+    written = io.StringIO(newline="")
+    csv.writer(written).writerow(["", text.replace("\0", ""), "", "", "", 0, "", ""])
+    return written.getvalue().encode()
+
+
+def test_harmless_text_is_unchanged():
+    """Signs within a word or a sentence are no formulas."""
+    names = ["api-service", "a - b", "x=1", "me@example.com", "1+1", "it's"]
+    assert [line.split(b",")[1].decode() for line in encode(*({"name": name} for name in names))] == names
 
 
 def test_dates_are_truncated_to_milliseconds():
