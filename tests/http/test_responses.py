@@ -95,6 +95,12 @@ class TestCSV:
             ("text/csv;q=0", "application/json"),
             ("image/png", "application/json"),
             ("nonsense", "application/json"),
+            ("text/csv; charset=utf-8", "text/csv"),
+            ("text/csv;header=present;q=0.9, application/json;q=0.8", "text/csv"),
+            ("text/csv; q=0.8, application/json; charset=utf-8", "application/json"),
+            ("text/csv, application/json; indent=2", "application/json"),
+            ("TEXT/CSV; Charset=UTF-8", "text/csv"),
+            ("text/csv; charset=utf-8; q=0", "application/json"),
         ],
     )
     def test_accept_ranks_the_formats(self, client, accept, mimetype):
@@ -133,6 +139,20 @@ class TestConditionalRequests:
         """``*`` matches as well."""
         tag = client.get("/api/usage").headers["ETag"]
         assert client.get("/api/usage", headers={"If-None-Match": wrap.format(tag)}).status_code == 304
+
+    @pytest.mark.parametrize("suffix", ["-gzip", "--gzip", ";br", ":zstd", "gzip"])
+    @pytest.mark.parametrize("weak", ["", "W/"])
+    def test_tag_may_have_the_suffix_of_a_compressing_proxy(self, client, weak, suffix):
+        """Proxies that compress a response add a suffix to its tag, make it weak, or both."""
+        tag = client.get("/api/usage").headers["ETag"].removesuffix('"')
+        header = f'{weak}{tag}{suffix}"'
+        assert client.get("/api/usage", headers={"If-None-Match": header}).status_code == 304
+
+    def test_a_part_of_the_tag_does_not_match(self, client):
+        """The tag must be complete."""
+        tag = client.get("/api/usage").headers["ETag"]
+        for header in (f'{tag[:-2]}"', f'"x{tag[1:]}', f'"-gzip{tag[1:]}'):
+            assert client.get("/api/usage", headers={"If-None-Match": header}).status_code == 200
 
     @pytest.mark.parametrize("header", ['"other"', "", "nonsense", '"'])
     def test_other_tags_do_not_match(self, client, header):

@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from flask import request
-from werkzeug.datastructures import Headers
+from werkzeug.datastructures import Headers, MIMEAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
@@ -88,12 +88,15 @@ def parse_query_string() -> dict[str, list[str]]:
 
 
 def negotiate_format(query: UsageQuery) -> OutputFormat:
-    """Return the format that the query names; otherwise CSV if ``Accept`` prefers it to JSON, and JSON if not."""
+    """Return the format that the query names; otherwise CSV if ``Accept`` prefers it to JSON, and JSON if not.
+
+    Parameters of the types in ``Accept``, such as ``charset``, are ignored.
+    """
     if query.format is not None:
         return _FORMATS[query.format]
     if "Accept" not in request.headers:
         return JSON
-    accepted = request.accept_mimetypes
+    accepted = MIMEAccept([(value.partition(";")[0].strip(), quality) for value, quality in request.accept_mimetypes])
     return CSV if accepted.quality("text/csv") > accepted.quality("application/json") else JSON
 
 

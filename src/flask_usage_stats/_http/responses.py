@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from flask import Response, request
+from werkzeug.datastructures import ETags
 
 from .._core.cursors import encode_cursor
 from .._core.fields import ERRORS, MESSAGE, SUCCESS
@@ -27,7 +28,7 @@ def build_usage_response(report: Report, query: UsageQuery, output: OutputFormat
     tagged = body + next_cursor.encode() if is_csv and next_cursor is not None else body
     etag = hashlib.sha256(tagged).hexdigest()[:32]
     headers = {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache", "Vary": "Authorization, Accept"}
-    if "If-None-Match" in request.headers and request.if_none_match.contains_weak(etag):
+    if "If-None-Match" in request.headers and _matches(request.if_none_match, etag):
         return Response(status=304, headers=headers)
     if is_csv:
         headers["Content-Disposition"] = f'attachment; filename="usage-{datetime.now(UTC):%Y-%m-%d}.csv"'
@@ -36,6 +37,14 @@ def build_usage_response(report: Report, query: UsageQuery, output: OutputFormat
         arguments = parse_query_string() | {"cursor": next_cursor}
         headers["Link"] = f'<?{urlencode(arguments, doseq=True)}>; rel="next"'
     return Response(body, 200, headers, content_type="text/csv; charset=utf-8" if is_csv else "application/json")
+
+
+def _matches(tags: ETags, etag: str) -> bool:
+    """Return whether one of the tags is *etag*, perhaps weak or with a suffix such as ``-gzip``.
+
+    Proxies that compress a response change its tag so. The tag is a hash, so no other tag begins with it.
+    """
+    return tags.star_tag or any(tag.startswith(etag) for tag in tags.as_set(include_weak=True))
 
 
 def build_error_response(
