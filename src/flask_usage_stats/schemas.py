@@ -27,6 +27,7 @@ from ._core.fields import (
     PROJECTS,
     SUCCESS,
     TOTAL,
+    TOTAL_PROJECTS,
     Kind,
 )
 
@@ -120,6 +121,9 @@ UsageSchema: Final[type[Schema]] = Schema.from_dict(
         ),
         PROJECTS: fields.List(fields.Nested(ProjectSchema), required=True),
         GROUPS: fields.List(fields.Nested(GroupSchema), metadata={"description": "Only with groupBy."}),
+        TOTAL_PROJECTS: fields.Integer(
+            strict=True, metadata={"description": "Only with limit: the number of all matching projects."}
+        ),
         NEXT_CURSOR: fields.String(
             allow_none=True, metadata={"description": "Only with limit; null on the last page."}
         ),

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import math
 from datetime import datetime
 from fractions import Fraction
+from itertools import product
 from urllib.parse import parse_qsl, urlencode
 
 import mongomock
@@ -21,7 +23,7 @@ from flask_usage_stats.schemas import GroupSchema
 
 few_examples = settings(max_examples=50)
 
-LABELS = ["free", "Free", "PRO", "pro", "Straße", "STRASSE", None]
+LABELS = ["free", "Free", "PRO", "pro", "Straße", "STRASSE", "", None]
 MOMENTS = [
     datetime(2024, 1, 1),
     datetime(2024, 1, 1, 0, 0, 0, 1000),
@@ -56,6 +58,10 @@ def queries(draw):
         parameters += [
             (name, text) for text in draw(st.lists(st.sampled_from(["FREE", "pro", "strasse", "x"]), max_size=2))
         ]
+    lacking = draw(st.lists(st.sampled_from(["status", "projectType", "plan"]), max_size=2, unique=True))
+    parameters += [("without", name) for name in lacking]
+    if draw(st.integers(0, 3)) == 0:
+        parameters.append(("search", draw(st.sampled_from(["b", "API", "äP", "z" * 100, "x"]))))
     bounds = sorted(draw(st.lists(st.integers(0, 4), max_size=2)))
     parameters += zip(("minRequests", "maxRequests"), bounds, strict=False)
     if draw(st.booleans()):
@@ -76,6 +82,10 @@ def expected_body(rows, parameters):
         texts = {text.casefold() for other, text in parameters if other == name}
         if texts:
             rows = [row for row in rows if row.get(name) is not None and row[name].casefold() in texts]
+    lacking = [name for other, name in parameters if other == "without"]
+    rows = [row for row in rows if all(row.get(name) in (None, "") for name in lacking)]
+    if "search" in given_:
+        rows = [row for row in rows if given_["search"].casefold() in (row.get("name") or "").casefold()]
     rows = [row for row in rows if int(given_.get("minRequests", -(10**400))) <= row["totalRequest"]]
     rows = [row for row in rows if row["totalRequest"] <= int(given_.get("maxRequests", 10**400))]
     sort = given_.get("sort", "totalRequest")
@@ -108,7 +118,7 @@ def number(exact):
 def expected_groups(rows, names, total):
     found = {}
     for row in rows:
-        texts = tuple(None if row.get(name) is None else row[name].casefold() for name in names)
+        texts = tuple((row.get(name) or "").casefold() or None for name in names)
         found.setdefault(texts, []).append(Fraction(row["totalRequest"]))
     ranked = sorted(found.items(), key=lambda item: (-sum(item[1]), [(text is None, text or "") for text in item[0]]))
     return [
@@ -183,13 +193,87 @@ def test_pages(any_projects, client, stored, parameters, limits):
     while count == 0 or cursor is not None:
         page = [("limit", limits[count % len(limits)])] + ([] if cursor is None else [("cursor", cursor)])
         body = strict_json(client.get("/api/usage?" + urlencode([*parameters, *page])))
-        assert list(body) == [*full, "nextCursor"]
+        assert list(body) == [*full, "totalProjects", "nextCursor"]
+        assert body["totalProjects"] == len(full["projectStats"])
         assert (body["totalRequests"], body.get("groups")) == (full["totalRequests"], full.get("groups"))
         found += body["projectStats"]
         cursor = body["nextCursor"]
         count += 1
         assert count <= len(stored) + 1
     assert found == full["projectStats"]
+
+
+TWINS = [{"_id": 1, "name": "a"}, {"_id": 1, "name": "a"}, {"_id": 1, "name": "a", "plan": None}]
+LOOKALIKES = [{"_id": value} for value in (1, 1.0, True, "1", "true", Decimal128("1"), None, "null", 2**63, str(2**63))]
+
+
+@pytest.mark.parametrize("sort", ["totalRequest", "name", "updatedAt"])
+@pytest.mark.parametrize("formats", [["json"], ["csv"], ["csv", "json"]], ids="+".join)
+@pytest.mark.parametrize(
+    "stored",
+    [
+        [{"name": name} for name in "abc"],
+        [{}] * 7,
+        [*TWINS, {"_id": 1, "name": "b"}, *TWINS],
+        [{"_id": None, "plan": "x"}, {"_id": None}, {}, {"plan": "x"}, {}],
+        [{"_id": "x", "totalRequest": number // 3} for number in range(9)],
+        [{"_id": "x", "name": "a\ud800"}, {"_id": "x", "name": "a\ufffd"}, {"_id": "x", "totalRequest": math.nan}],
+        LOOKALIKES,
+        [{"_id": {"a": number}} for number in "112"],
+    ],
+    ids=["missing", "empty", "twins", "null", "repeated", "odd", "lookalikes", "documents"],
+)
+def test_pages_over_ids_that_are_not_unique(app_factory, sort, formats, stored):
+    """Pages contain every row once and end, even if ids are missing, repeated or look alike, in any format."""
+    client = app_factory(StubStore(*stored)).test_client()
+    for order, limit in product(("asc", "desc"), (1, 2, 3, 5, 100)):
+        check_pages(client, f"sort={sort}&order={order}", limit, formats, len(stored))
+
+
+def check_pages(client, query, limit, formats, count):
+    full = [json.dumps(row) for row in client.get(f"/api/usage?{query}").json["projectStats"]]
+    lines = client.get(f"/api/usage?{query}&format=csv").text.splitlines()[1:]
+    found, number = {"json": [], "csv": []}, 0
+    query += f"&limit={limit}"
+    while query is not None:
+        output = formats[number % len(formats)]
+        response = client.get(f"/api/usage?{query}", headers={"Accept": "text/csv" if output == "csv" else "*/*"})
+        assert response.status_code == 200
+        rows = response.text.splitlines()[1:] if output == "csv" else map(json.dumps, response.json["projectStats"])
+        found[output] += rows
+        query = (response.headers.get("Link") or "<?>").split("?")[1].split(">")[0] or None
+        number += 1
+        assert number <= count
+    assert len(found["json"]) + len(found["csv"]) == count
+    if formats == ["json"]:
+        assert found["json"] == full
+    if formats == ["csv"]:
+        assert sorted(found["csv"]) == sorted(lines)
+
+
+def test_pages_over_mapped_ids(projects, app_factory):
+    """The returned id need not be unique, because it may be stored elsewhere."""
+    slugs = [{}, {}, {"slug": "x"}, {"slug": "x"}, {"slug": None}, {"slug": 7}, {"slug": "7"}]
+    projects.insert_many([{"owner": "ada", "name": f"p{number % 3}", **slug} for number, slug in enumerate(slugs)])
+    client = app_factory(ProjectStore(projects, fields={"_id": "slug"})).test_client()
+    full = client.get("/api/usage").json["projectStats"]
+    assert len(full) == len(slugs)
+    for limit in range(1, 9):
+        pages = list(read_pages(client, f"limit={limit}"))
+        assert [row for body in pages for row in body["projectStats"]] == full
+        assert len(pages) == -(-len(slugs) // limit)
+
+
+def test_links_are_short_enough_for_proxies(any_projects, client):
+    """A JSON response has no link above 2,048 characters, because its body has the cursor; a CSV response always has."""
+    any_projects.insert_many([{"owner": "ada", "plan": "é" * 100} for _ in range(3)])
+    plans = urlencode([("plan", "é" * 100), *(("plan", f"{number:0100}") for number in range(14))])
+    short, long = (client.get(f"/api/usage?{plans[:end]}&limit=1") for end in (1200, None))
+    assert len(short.headers["Link"]) < 2048
+    assert "Link" not in long.headers
+    assert len(client.get(f"/api/usage?{plans}&limit=1&format=csv").headers["Link"]) > 2048
+    pages = [*read_pages(client, f"{plans}&limit=1")]
+    assert [len(body["projectStats"]) for body in pages] == [1, 1, 1]
 
 
 def test_pages_within_a_millisecond(app_factory):
@@ -256,15 +340,15 @@ def test_last_page_has_no_cursor(any_projects, client, limit, rows, ends):
     assert (body["nextCursor"] is None) == ends
     assert body["totalRequests"] == 3
     assert body["groups"] == [{"plan": "pro", "projects": 3, "totalRequests": 3, "share": 1.0}]
-    assert list(body) == ["success", "totalRequests", "projectStats", "groups", "nextCursor"]
+    assert list(body) == ["success", "totalRequests", "projectStats", "groups", "totalProjects", "nextCursor"]
 
 
 def test_link_has_every_parameter(any_projects, client):
-    """The link to the next page has all parameters of the request, including unknown ones."""
+    """The link to the next page has all parameters of the API, but no others."""
     any_projects.insert_many([{"owner": "ada", "plan": "a b&c"} for _ in range(3)])
     response = client.get("/api/usage?plan=a+b%26c&limit=1&utm=%C3%A9")
     query = response.headers["Link"].removeprefix("<?").removesuffix('>; rel="next"')
-    assert dict(parse_qsl(query)) == {"plan": "a b&c", "limit": "1", "utm": "é", "cursor": response.json["nextCursor"]}
+    assert dict(parse_qsl(query)) == {"plan": "a b&c", "limit": "1", "cursor": response.json["nextCursor"]}
     assert "Link" not in client.get("/api/usage?limit=1000").headers
 
 

@@ -27,6 +27,22 @@ def test_positions_survive_encoding(sort_key, id_key):
     assert decode_cursor(encode_cursor(position, "ada", QUERY), "ada", QUERY) == position
 
 
+def test_positions_among_tied_rows_survive_encoding():
+    """The key of the content and the number of returned rows are part of a cursor if they are needed."""
+    position = CursorPosition(5, b"\0", b"\1" * 16, 3)
+    assert decode_cursor(encode_cursor(position, "ada", QUERY), "ada", QUERY) == position
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["[5]", '[5,"00"]', '[5,"0",1]', '[5,"",1]', "[5,7,1]", '[5,"00",null]', '[5,"00",1.5]', '[[],"00",1]', "[[]]"],
+)
+def test_forged_positions_are_refused(head):
+    """A position that is never encoded is refused, even with a valid checksum."""
+    with pytest.raises(ValueError, match="not a cursor"):
+        decode_cursor(forge(head.encode() + b"\n\0"), "ada", QUERY)
+
+
 @pytest.mark.parametrize("sort", ["totalRequest", "name", "updatedAt"])
 @pytest.mark.parametrize("sort_key", ["x", "é\ud800\n", None, True, 0.5, 7, [], {}])
 def test_sort_keys_must_have_the_type_of_the_sort(sort, sort_key):

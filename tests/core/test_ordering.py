@@ -49,11 +49,15 @@ def test_sort_keys(sort, row, key):
     assert build_sort_key(sort)(row) == key
 
 
+def no_content_key(index):
+    raise AssertionError("no row needs the key of its content")
+
+
 @pytest.mark.parametrize(("descending", "order"), [(True, [3, 2, 0, 4, 1]), (False, [2, 0, 3, 4, 1])])
 def test_rows_without_a_key_are_last_in_both_directions(descending, order):
     """Ties are sorted by id, ascending in both directions."""
     keys, id_keys = [1, None, 1, 2, None], [b"c", b"z", b"b", b"a", b"y"]
-    assert sort_indexes(keys, id_keys, descending=descending) == order
+    assert sort_indexes(keys, id_keys, no_content_key, descending=descending) == order
 
 
 @pytest.mark.parametrize("descending", [True, False])
@@ -61,11 +65,18 @@ def test_rows_after_a_position_follow_it_in_the_order(descending):
     """The position does not have to be that of an existing row."""
     keys = [5, 5, 7, None, 2, None]
     id_keys = [bytes([number]) for number in range(6)]
-    order = sort_indexes(keys, id_keys, descending=descending)
+    order = sort_indexes(keys, id_keys, no_content_key, descending=descending)
     for number, index in enumerate(order):
         cursor = CursorPosition(keys[index], id_keys[index])
         after = [other for other in order if is_after(keys[other], id_keys[other], cursor, descending=descending)]
         assert after == order[number + 1 :]
+
+
+def test_ties_are_sorted_by_content():
+    """Only rows with the same sort key and the same id are sorted by their content."""
+    keys, id_keys = [1, 1, 1, 2, None, None, 1], [b"a", b"b", b"a", b"a", b"a", b"a", b"c"]
+    content = {0: b"z", 2: b"y", 4: b"x", 5: b"w"}
+    assert sort_indexes(keys, id_keys, content.__getitem__, descending=True) == [3, 2, 0, 1, 6, 5, 4]
 
 
 def test_long_names_have_keys_that_fit_into_a_cursor():

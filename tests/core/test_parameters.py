@@ -11,6 +11,8 @@ MUST = {
     "minRequests": "minRequests must be a whole number of up to 20 digits",
     "maxRequests": "maxRequests must be a whole number of up to 20 digits",
     "status": "status must be text of 1 to 100 characters, given up to 50 times",
+    "without": "without must be one or several of plan, projectType, status, separated by commas",
+    "search": "search must be text of 1 to 100 characters",
     "sort": "sort must be one of totalRequest, name, createdAt, updatedAt",
     "order": "order must be one of desc, asc",
     "limit": "limit must be a whole number from 0 to 1000",
@@ -44,6 +46,8 @@ def test_every_parameter_is_parsed():
         status=["Live", "STOPPED"],
         projectType="Node",
         plan="Straße",
+        without="plan",
+        search="API",
         minRequests="0",
         maxRequests="99999999999999999999",
         sort="name",
@@ -58,6 +62,8 @@ def test_every_parameter_is_parsed():
             "projectType": frozenset({"node"}),
             "plan": frozenset({"strasse"}),
         },
+        without=("plan",),
+        search="api",
         min_requests=0,
         max_requests=10**20 - 1,
         sort="name",
@@ -109,10 +115,45 @@ def test_invalid_values_are_refused(name, value):
     assert refused(**{name: value}) == {name: [MUST[name]]}
 
 
-@pytest.mark.parametrize("name", [name for name in MUST if name != "status"])
+@pytest.mark.parametrize("name", [name for name in MUST if name not in ("status", "groupBy", "without")])
 def test_repeats_are_refused(name):
     """A parameter with one value must not be repeated, not even with the same value."""
     assert refused(**{name: ["1", "1"]})[name] == [f"{name} must not be repeated"]
+
+
+@pytest.mark.parametrize("name", ["groupBy", "without"])
+def test_names_may_be_repeated_or_separated_by_commas(name):
+    """Both spellings of a list are the same query."""
+    expected = read(**{name: "plan,status,projectType"})
+    assert read(**{name: ["plan", "status,projectType"]}) == expected
+    for texts in (["plan", "plan"], ["plan", ""], ["plan,", "status"]):
+        assert refused(**{name: texts}) == {name: [MUST[name]]}
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("plan[]", "plan"),
+        ("plan[0]", "plan"),
+        ("Plan", "plan"),
+        ("PROJECTTYPE", "projectType"),
+        ("projecttype[]", "projectType"),
+        ("Limit", "limit"),
+        ("groupby", "groupBy"),
+        ("CURSOR", "cursor"),
+    ],
+)
+def test_misspelled_names_are_refused(written, name):
+    """A name of a parameter in another case or with brackets would otherwise be ignored, and the total too large."""
+    message = f"{name} must have exactly this spelling, without brackets"
+    assert refused(**{written: "x"}) == {name: [message]}
+    assert refused(**{written: "x", "sort": "x"}) == {name: [message], "sort": [MUST["sort"]]}
+
+
+@pytest.mark.parametrize("name", ["[]", "[plan]", "plans", "plan.name", "plan ", "x[plan]", ""])
+def test_other_names_are_ignored(name):
+    """Names that only resemble a parameter are unknown."""
+    assert read(**{name: "x"}) == DEFAULT_QUERY
 
 
 def test_maximum_values_are_valid():
@@ -146,7 +187,9 @@ class TestCursor:
         """The query starts after the position that the cursor encodes."""
         assert read(limit="2", cursor=encode_cursor(self.POSITION, "ada", self.QUERY)).position == self.POSITION
 
-    @pytest.mark.parametrize("other", [{"sort": "name"}, {"plan": "pro"}, {"owner": "bob"}])
+    @pytest.mark.parametrize(
+        "other", [{"sort": "name"}, {"plan": "pro"}, {"owner": "bob"}, {"search": "a"}, {"without": "plan"}]
+    )
     def test_cursor_of_another_query_is_refused(self, other):
         """A cursor is valid only for the same owner and query."""
         text = encode_cursor(self.POSITION, "ada", self.QUERY)

@@ -115,14 +115,14 @@ def test_values_that_must_be_converted_are_refused(rows):
 
 def test_body_has_a_header():
     """The rows follow the names of the columns."""
-    report = Report(3, [b"1\r\n", b"2\r\n"], None, None, Adjustments())
+    report = Report(3, 2, [b"1\r\n", b"2\r\n"], None, None, Adjustments())
     assert CSV.encode_body(report, DEFAULT_QUERY, "x") == HEADER + b"1\r\n2\r\n"
 
 
 def test_groups_are_encoded_instead_of_rows():
     """The columns are the fields of the groups, in the order of the query."""
     groups = [{"status": "live", "plan": "=x", "projects": 1, "totalRequests": 3, "share": None}]
-    report = Report(3, [b"1\r\n"], groups, None, Adjustments())
+    report = Report(3, 2, [b"1\r\n"], groups, None, Adjustments())
     assert CSV.encode_body(report, UsageQuery(group_by=("status", "plan")), None) == (
         b"status,plan,projects,totalRequests,share\r\nlive,'=x,1,3,\r\n"
     )

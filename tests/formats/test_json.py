@@ -98,14 +98,18 @@ def test_encoded_rows_are_copies(monkeypatch, row, trailing_dates):
     ("query", "groups", "end"),
     [
         (DEFAULT_QUERY, None, "]}"),
-        (UsageQuery(limit=1), None, '],"nextCursor":"x"}'),
+        (UsageQuery(limit=1), None, '],"totalProjects":2,"nextCursor":"x"}'),
         (UsageQuery(group_by=("plan",)), [], '],"groups":[]}'),
-        (UsageQuery(limit=1, group_by=("plan",)), [{"plan": None}], '],"groups":[{"plan":null}],"nextCursor":"x"}'),
+        (
+            UsageQuery(limit=1, group_by=("plan",)),
+            [{"plan": None}],
+            '],"groups":[{"plan":null}],"totalProjects":2,"nextCursor":"x"}',
+        ),
     ],
 )
 def test_body_has_what_the_query_requests(query, groups, end):
-    """The first three fields are always present, followed by groups and nextCursor if requested."""
-    report = Report(3, [b'{"a":1}', b'{"a":2}'], groups, None, Adjustments())
+    """The first three fields are always present, followed by those that the query requests."""
+    report = Report(3, 2, [b'{"a":1}', b'{"a":2}'], groups, None, Adjustments())
     assert JSON.encode_body(report, query, "x").decode() == (
         '{"success":true,"totalRequests":3,"projectStats":[{"a":1},{"a":2}' + end
     )

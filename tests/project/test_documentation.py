@@ -238,6 +238,7 @@ def test_every_message():
         {name: [""] for name in bad},
         {"minRequests": ["2"], "maxRequests": ["1"], "cursor": ["x"]},
         {"limit": ["1"], "cursor": ["x"]},
+        {"Limit": ["1"]},
     ):
         with pytest.raises(InvalidParametersError) as caught:
             parse_parameters(requests, "ada")
@@ -248,4 +249,6 @@ def test_every_message():
         "status",
         "projectType",
         "plan",
+        "without",
+        "groupBy",
     ]

@@ -30,6 +30,8 @@ _PARAMETERS: Final = {
     "status": ("--status", "TEXT", "Only projects with this status, ignoring case. Repeatable."),
     "projectType": ("--project-type", "TEXT", "Only projects of this type, ignoring case. Repeatable."),
     "plan": ("--plan", "TEXT", "Only projects on this plan, ignoring case. Repeatable."),
+    "without": ("--without", "FIELDS", "Only projects that lack plan, projectType or status; separate with commas."),
+    "search": ("--search", "TEXT", "Only projects whose name contains this text, ignoring case."),
     "minRequests": ("--min-requests", "NUMBER", "Only projects with at least this many requests."),
     "maxRequests": (
         "--max-requests",

@@ -20,7 +20,10 @@ _CHECKSUM_SIZE: Final = 8  # bytes
 
 def encode_cursor(position: CursorPosition, owner: Owner, query: UsageQuery) -> str:
     """Encode a position in the results of an owner's query as URL-safe text."""
-    content = json.dumps(position.sort_key).encode() + b"\n" + position.id_key
+    head: object = position.sort_key
+    if position.content_key:
+        head = [position.sort_key, position.content_key.hex(), position.returned]
+    content = json.dumps(head).encode() + b"\n" + position.id_key
     return urlsafe_b64encode(_compute_checksum(content, owner, query) + content).decode().rstrip("=")
 
 
@@ -31,13 +34,21 @@ def decode_cursor(text: str, owner: Owner, query: UsageQuery) -> CursorPosition:
     """
     try:
         content = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))[_CHECKSUM_SIZE:]
-        sort_key, _, id_key = content.partition(b"\n")
-        position = CursorPosition(json.loads(sort_key), id_key)
-    except (ValueError, RecursionError) as error:
+        head, _, id_key = content.partition(b"\n")
+        position = _build_position(json.loads(head), id_key)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError("not a cursor") from error
     if not _is_sort_key(position.sort_key, query.sort) or encode_cursor(position, owner, query) != text:
         raise ValueError("not a cursor of this query")
     return position
+
+
+def _build_position(head: object, id_key: bytes) -> CursorPosition:
+    """Build the position. Raise TypeError or ValueError if *head* is a list that :func:`encode_cursor` cannot write."""
+    if not isinstance(head, list):
+        return CursorPosition(head, id_key)  # type: ignore[arg-type]  # the caller checks the type
+    sort_key, content_key, returned = head
+    return CursorPosition(sort_key, id_key, bytes.fromhex(content_key), int(returned))
 
 
 def _is_sort_key(key: object, sort: str) -> bool:
@@ -54,6 +65,7 @@ def _compute_checksum(content: bytes, owner: Owner, query: UsageQuery) -> bytes:
     scope = [
         [type(owner).__name__, str(owner)],
         sorted((name, sorted(values)) for name, values in query.filters.items()),
+        [sorted(query.without), query.search],
         [query.min_requests, query.max_requests, query.sort, query.descending],
     ]
     return hashlib.sha256(json.dumps(scope).encode() + content).digest()[:_CHECKSUM_SIZE]

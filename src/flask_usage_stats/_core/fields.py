@@ -53,11 +53,12 @@ SORT_FIELDS: Final = (COUNT, NAME, CREATED_AT, UPDATED_AT)
 #: Stored with each project and compared with the owner id; never returned.
 OWNER: Final = "owner"
 
-#: The fields of a response body, in this order; the last two only if the request asks for them.
+#: The fields of a response body, in this order; the last three only if the request asks for them.
 SUCCESS: Final = "success"
 TOTAL: Final = "totalRequests"
 PROJECTS: Final = "projectStats"
 GROUPS: Final = "groups"
+TOTAL_PROJECTS: Final = "totalProjects"
 NEXT_CURSOR: Final = "nextCursor"
 
 #: The fields of a group, in addition to the fields grouped by and ``TOTAL``.

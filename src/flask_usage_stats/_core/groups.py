@@ -16,7 +16,7 @@ _SHARE_DECIMALS: Final = 4
 
 
 class GroupTotals:
-    """Adds up rows with equal values, ignoring case; missing and null values are equal.
+    """Adds up rows with equal values, ignoring case; missing, null and empty values are equal.
 
     :param names: the fields to group by, in the order of the response.
     """
@@ -42,7 +42,7 @@ class GroupTotals:
         """
         merged: defaultdict[tuple[str | None, ...], list[Number]] = defaultdict(list)
         for values, counts in self._counts.items():
-            merged[tuple(None if value is None else (to_text(value) or "").casefold() for value in values)] += counts
+            merged[tuple((to_text(value) or "").casefold() or None for value in values)] += counts
         sums = [(values, len(counts), sum_exactly(counts)) for values, counts in merged.items()]
         sums.sort(key=lambda group: [(value is None, value or "") for value in group[0]])
         sums.sort(key=lambda group: group[2], reverse=True)

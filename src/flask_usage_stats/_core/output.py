@@ -15,6 +15,8 @@ class Report:
 
     #: The exact sum of the counts of every row that matches the filters, rounded once.
     total: Number
+    #: The number of rows that match the filters.
+    matching: int
     #: The rows of the requested page (without a limit, all matching rows), in order and encoded by the format.
     encoded_rows: list[bytes]
     #: The groups of all rows that match the filters, highest total first; ``None`` if the query does not group.

@@ -41,6 +41,24 @@ class _SingleValue(fields.Field):  # type: ignore[type-arg]  # not generic in ma
             raise ValidationError(f"{attr} must be {self._constraint}") from error
 
 
+class _Names(fields.Field):  # type: ignore[type-arg]  # not generic in marshmallow 3
+    """A parameter with a list of field names, separated by commas or repeated, each at most once."""
+
+    def __init__(self, summary: str) -> None:
+        self._constraint = f"one or several of {', '.join(GROUP_FIELDS)}, separated by commas"
+        items = {"type": "string", "enum": list(GROUP_FIELDS)}
+        schema = {"type": "array", "items": items, "minItems": 1, "uniqueItems": True}
+        super().__init__(
+            metadata={"summary": summary, "constraint": self._constraint, "schema": schema, "explode": False}
+        )
+
+    def _deserialize(self, value: Sequence[str], attr: str | None, *_: object, **__: object) -> tuple[str, ...]:
+        names = tuple(name for text in value for name in text.split(","))
+        if not set(names) <= set(GROUP_FIELDS) or len(set(names)) != len(names):
+            raise ValidationError(f"{attr} must be {self._constraint}")
+        return names
+
+
 class _MultiValue(fields.Field):  # type: ignore[type-arg]  # not generic in marshmallow 3
     """A parameter that can be repeated. Its values are casefolded, because comparisons ignore case."""
 
@@ -89,11 +107,10 @@ def _parse_limit(text: str) -> int:
     return number
 
 
-def _parse_group_by(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    if not set(names) <= set(GROUP_FIELDS) or len(set(names)) != len(names):
+def _parse_search(text: str) -> str:
+    if not 0 < len(text) <= _MAX_LENGTH:
         raise ValueError(text)
-    return names
+    return text.casefold()
 
 
 #: The parameters, each loaded from a list of strings.
@@ -103,6 +120,13 @@ ParametersSchema: Final[type[Schema]] = Schema.from_dict(
         STATUS: _MultiValue("Only projects with one of these values, ignoring case"),
         PROJECT_TYPE: _MultiValue("Only projects with one of these values, ignoring case"),
         PLAN: _MultiValue("Only projects with one of these values, ignoring case"),
+        "without": _Names("Only projects in which all of these fields are missing, null or empty"),
+        "search": _SingleValue(
+            "Only projects whose name contains this text, ignoring case",
+            _parse_search,
+            f"text of 1 to {_MAX_LENGTH} characters",
+            {"type": "string", "minLength": 1, "maxLength": _MAX_LENGTH},
+        ),
         "minRequests": _build_integer("Only projects with at least this many requests"),
         "maxRequests": _build_integer("Only projects with at most this many requests"),
         "sort": _build_choice(f"The field to sort by, {COUNT} by default", *SORT_FIELDS),
@@ -114,28 +138,22 @@ ParametersSchema: Final[type[Schema]] = Schema.from_dict(
             {"type": "integer", "minimum": 0, "maximum": _MAX_LIMIT},
         ),
         "cursor": _SingleValue("The page after another one; requires limit", str, _CURSOR, {"type": "string"}),
-        "groupBy": _SingleValue(
-            "Adds the totals of projects grouped by these fields",
-            _parse_group_by,
-            f"one or several of {', '.join(GROUP_FIELDS)}, separated by commas",
-            {
-                "type": "array",
-                "items": {"type": "string", "enum": list(GROUP_FIELDS)},
-                "minItems": 1,
-                "uniqueItems": True,
-            },
-        ),
+        "groupBy": _Names("Adds the totals of projects grouped by these fields"),
         "format": _build_choice("The format of the response, regardless of the Accept header", *_FORMATS),
     },
     name="Parameters",
 )
 _PARAMETERS: Final = ParametersSchema(unknown=EXCLUDE)
+#: The names of the parameters.
+PARAMETER_NAMES: Final = frozenset(_PARAMETERS.fields)
+_BY_FOLDED_NAME: Final = {name.casefold(): name for name in PARAMETER_NAMES}
 
 
 def parse_parameters(arguments: Mapping[str, Sequence[str]], owner: Owner) -> UsageQuery:
     """Parse the query parameters of one request.
 
-    :param arguments: maps parameter names to lists of strings; unknown names are ignored.
+    :param arguments: maps parameter names to lists of strings. Unknown names are ignored, but not those of a
+        parameter in another case or with brackets, such as ``plan[]``: ignoring them would total too much.
     :param owner: the owner id that a cursor must have been encoded for.
     :returns: the query; :data:`~.query.DEFAULT_QUERY` if there are no arguments.
     :raises InvalidParametersError: one or more parameters are invalid. All of them are reported, in the order of the
@@ -152,6 +170,8 @@ def parse_parameters(arguments: Mapping[str, Sequence[str]], owner: Owner) -> Us
     sort = data.get("sort", COUNT)
     query = UsageQuery(
         filters={name: data[name] for name in (STATUS, PROJECT_TYPE, PLAN) if name in data},
+        without=data.get("without", ()),
+        search=data.get("search"),
         min_requests=data.get("minRequests"),
         max_requests=data.get("maxRequests"),
         sort=sort,
@@ -173,6 +193,10 @@ def parse_parameters(arguments: Mapping[str, Sequence[str]], owner: Owner) -> Us
 
 
 def _validate_combination(query: UsageQuery, arguments: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    for name in arguments.keys() - PARAMETER_NAMES:
+        intended = _BY_FOLDED_NAME.get(name.partition("[")[0].casefold())
+        if intended is not None:
+            yield intended, f"{intended} must have exactly this spelling, without brackets"
     minimum, maximum = query.min_requests, query.max_requests
     if minimum is not None and maximum is not None and minimum > maximum:
         yield "minRequests", "minRequests must not be greater than maxRequests"

@@ -9,12 +9,20 @@ from .fields import COUNT
 
 @dataclass(frozen=True, slots=True)
 class CursorPosition:
-    """The position of a page's last row: its sort key and the sort key of its ``_id``. A cursor is its encoded text."""
+    """The position of a page's last row. A cursor is its encoded text.
+
+    The sort key and the key of the ``_id`` are usually enough. The other attributes are only set if the next row has
+    the same ones, because its ``_id`` is missing, repeated or mapped.
+    """
 
     #: A count, a casefolded name or milliseconds since 1970; ``None`` if the row has no such value.
     sort_key: float | str | None
     #: As returned by :func:`~.values.get_id_sort_key`.
     id_key: bytes
+    #: As returned by :func:`~.rows.get_content_key`; empty if the page continues with the next sort key or ``_id``.
+    content_key: bytes = b""
+    #: How many rows with these three keys were returned, on this page and the ones before. They are all alike.
+    returned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,10 @@ class UsageQuery:
 
     #: Maps field names to casefolded texts; a row's casefolded value must be one of them.
     filters: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    #: The names of fields whose value must be missing, null or empty.
+    without: tuple[str, ...] = ()
+    #: A casefolded text that a row's casefolded name must contain; ``None`` for any name.
+    search: str | None = None
     #: The inclusive bounds of a row's count.
     min_requests: int | None = None
     max_requests: int | None = None

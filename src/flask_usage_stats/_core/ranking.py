@@ -1,13 +1,14 @@
 """Collecting and sorting the rows of a response while documents are read."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from .fields import COUNT
 from .ordering import SortKey, build_sort_key, is_after, sort_indexes
 from .output import OutputFormat
 from .query import CursorPosition, UsageQuery
-from .rows import Adjustments, Row, RowBatch, convert_each
+from .rows import Adjustments, Row, RowBatch, convert_each, get_content_key, hash_content
 
 
 class Ranking(Protocol):
@@ -43,8 +44,11 @@ class _AllRows:
         self._id_keys += batch.id_keys
 
     def finish(self) -> tuple[list[bytes], CursorPosition | None]:
-        order = sort_indexes(self._sort_keys, self._id_keys, descending=self._query.descending)
+        order = sort_indexes(self._sort_keys, self._id_keys, self._get_content_key, descending=self._query.descending)
         return [self._encoded_rows[index] for index in order], None
+
+    def _get_content_key(self, index: int) -> bytes:
+        return hash_content(self._encoded_rows[index])
 
 
 class _Page:
@@ -58,14 +62,15 @@ class _Page:
         self._id_keys: list[bytes] = []
         self._rows: list[Row] = []
         self._trailing_dates: list[int] = []
+        self._unskipped = query.position.returned if query.position else 0  # rows of earlier pages still to come
 
     def add(self, batch: RowBatch) -> None:
         if not self._size:  # with limit=0 there is no next page, since it would be empty as well
             return
-        keys, start, descending = _get_sort_keys(batch, self._query), self._query.position, self._query.descending
+        keys, start = _get_sort_keys(batch, self._query), self._query.position
         selected: Sequence[int] = range(len(keys))
         if start is not None:
-            selected = [i for i in selected if is_after(keys[i], batch.id_keys[i], start, descending=descending)]
+            selected = [i for i in selected if self._follows(start, keys[i], batch.id_keys[i], batch.rows[i])]
         self._sort_keys += [keys[index] for index in selected]
         self._id_keys += [batch.id_keys[index] for index in selected]
         self._rows += [batch.rows[index] for index in selected]
@@ -75,9 +80,7 @@ class _Page:
 
     def finish(self) -> tuple[list[bytes], CursorPosition | None]:
         self._keep_first()
-        position = None
-        if len(self._rows) > self._limit:
-            position = CursorPosition(self._sort_keys[self._limit - 1], self._id_keys[self._limit - 1])
+        position = self._build_position() if len(self._rows) > self._limit else None
         encoded = [b""] * min(self._limit, len(self._rows))
         for trailing_dates in set(self._trailing_dates):
             indexes = [index for index in range(len(encoded)) if self._trailing_dates[index] == trailing_dates]
@@ -87,8 +90,40 @@ class _Page:
                 encoded[index] = row
         return encoded, position
 
+    def _follows(self, start: CursorPosition, key: SortKey, id_key: bytes, row: Row) -> bool:
+        if not start.content_key or (key, id_key) != (start.sort_key, start.id_key):
+            return is_after(key, id_key, start, descending=self._query.descending)
+        content_key = get_content_key(row)
+        if content_key == start.content_key and self._unskipped:
+            self._unskipped -= 1
+            return False
+        return content_key >= start.content_key
+
+    def _build_position(self) -> CursorPosition:
+        """Build the position of the last row of the page, which at least one row follows."""
+        start, last = self._query.position, self._limit - 1
+        position = CursorPosition(self._sort_keys[last], self._id_keys[last])
+        if (self._sort_keys[last + 1], self._id_keys[last + 1]) != (position.sort_key, position.id_key):
+            return position
+        position = replace(position, content_key=self._get_content_key(last))
+        returned = 0
+        while returned < self._limit and self._is_alike(last - returned, position):
+            returned += 1
+        if start is not None and replace(start, returned=0) == position:  # the entire page consists of alike rows
+            returned += start.returned
+        return replace(position, returned=returned)
+
+    def _is_alike(self, index: int, position: CursorPosition) -> bool:
+        keys = self._sort_keys[index], self._id_keys[index]
+        return keys == (position.sort_key, position.id_key) and self._get_content_key(index) == position.content_key
+
+    def _get_content_key(self, index: int) -> bytes:
+        return get_content_key(self._rows[index])
+
     def _keep_first(self) -> None:
-        order = sort_indexes(self._sort_keys, self._id_keys, descending=self._query.descending)[: self._size]
+        order = sort_indexes(self._sort_keys, self._id_keys, self._get_content_key, descending=self._query.descending)[
+            : self._size
+        ]
         self._sort_keys = [self._sort_keys[index] for index in order]
         self._id_keys = [self._id_keys[index] for index in order]
         self._rows = [self._rows[index] for index in order]

@@ -42,6 +42,7 @@ def build_report(documents: Iterable[Document], query: UsageQuery, output: Outpu
     encoded_rows, next_position = ranking.finish()
     return Report(
         total=total,
+        matching=len(counts),
         encoded_rows=encoded_rows,
         groups=groups.summarize(total) if query.group_by else None,
         next_position=next_position,

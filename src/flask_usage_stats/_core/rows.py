@@ -1,5 +1,7 @@
 """Conversion of documents to rows."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -17,6 +19,7 @@ Document: TypeAlias = Mapping[str, Any]
 Row: TypeAlias = Mapping[str, Any]
 
 _MAX_EXAMPLES: Final = 5
+_CONTENT_KEY_SIZE: Final = 16  # bytes
 
 
 @dataclass(slots=True)
@@ -59,13 +62,27 @@ class RowBatch(NamedTuple):
         )
 
 
+def get_content_key(row: Row) -> bytes:
+    """Return a hash of a row, the same whether or not the row passed through unconverted."""
+    return _hash_row(_convert_document(row, Adjustments()))
+
+
+def hash_content(json_row: bytes) -> bytes:
+    """Hash a row that is encoded as JSON."""
+    return hashlib.sha256(json_row).digest()[:_CONTENT_KEY_SIZE]
+
+
 def convert_each(documents: Iterable[Document], adjustments: Adjustments) -> RowBatch:
-    """Convert documents value by value and record what had to be adjusted."""
+    """Convert documents value by value and record what had to be adjusted.
+
+    The content of a row without an ``_id`` is part of its sort key, because nothing else identifies it.
+    """
     counts, id_keys, rows = [], [], []
     for document in documents:
         row = _convert_document(document, adjustments)
+        id_key = values.get_id_sort_key(document.get(ID))
         counts.append(row[COUNT])
-        id_keys.append(values.get_id_sort_key(document.get(ID)))
+        id_keys.append(id_key if row.get(ID) is not None else id_key + _hash_row(row))
         rows.append(row)
     return RowBatch(counts, id_keys, rows, trailing_dates=0)
 
@@ -92,6 +109,10 @@ def _convert_document(document: Document, adjustments: Adjustments) -> Row:
     if adjusted:
         adjustments.add(row.get(ID), adjusted)
     return row
+
+
+def _hash_row(row: Row) -> bytes:
+    return hash_content(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _is_adjusted(value: object, converted: object, kind: Kind) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 from bson import ObjectId
 
-from .._core.fields import GROUPS, NEXT_CURSOR, PROJECTS, SUCCESS, TOTAL, UPDATED_AT
+from .._core.fields import GROUPS, NEXT_CURSOR, PROJECTS, SUCCESS, TOTAL, TOTAL_PROJECTS, UPDATED_AT
 from .._core.output import Report
 from .._core.query import UsageQuery
 from .._core.rows import Row, RowBatch
@@ -38,11 +38,12 @@ class JSONFormat:
             return [_encode_slowly(row) for row in batch.rows]
 
     def encode_body(self, report: Report, query: UsageQuery, next_cursor: str | None) -> bytes:
-        """Encode the total and the rows, then the groups and the next cursor if the query asks for them."""
+        """Encode the total and the rows, then the groups, and the number of projects and the next cursor of a page."""
         extra: dict[str, Any] = {}
         if report.groups is not None:
             extra[GROUPS] = report.groups
         if query.limit is not None:
+            extra[TOTAL_PROJECTS] = report.matching
             extra[NEXT_CURSOR] = next_cursor
         # The encoded rows are inserted between the brackets of the empty list: the head ends before "]}",
         # and the tail continues the object after the opening brace of the extra fields.

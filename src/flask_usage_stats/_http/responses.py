@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Final
 from urllib.parse import urlencode
 
 from flask import Response, request
@@ -11,12 +12,15 @@ from werkzeug.datastructures import ETags
 from .._core.cursors import encode_cursor
 from .._core.fields import ERRORS, MESSAGE, SUCCESS
 from .._core.output import OutputFormat, Report
+from .._core.parameters import PARAMETER_NAMES
 from .._core.query import UsageQuery
 from .._core.values import to_text
 from .._formats.csv import CSV
 from .._formats.json import encode_json
 from ..protocols import Owner
 from .requests import parse_query_string
+
+_MAX_LINK_LENGTH: Final = 2048  # characters
 
 
 def build_usage_response(report: Report, query: UsageQuery, output: OutputFormat, owner: Owner) -> Response:
@@ -33,9 +37,10 @@ def build_usage_response(report: Report, query: UsageQuery, output: OutputFormat
     if is_csv:
         headers["Content-Disposition"] = f'attachment; filename="usage-{datetime.now(UTC):%Y-%m-%d}.csv"'
     if next_cursor is not None:
-        # A relative reference, so that it is correct with any SCRIPT_NAME or proxy prefix.
-        arguments = parse_query_string() | {"cursor": next_cursor}
-        headers["Link"] = f'<?{urlencode(arguments, doseq=True)}>; rel="next"'
+        link = _build_next_link(next_cursor)
+        # Proxies reject long headers. A JSON body contains the cursor anyway.
+        if is_csv or len(link) <= _MAX_LINK_LENGTH:
+            headers["Link"] = link
     return Response(body, 200, headers, content_type="text/csv; charset=utf-8" if is_csv else "application/json")
 
 
@@ -45,6 +50,12 @@ def _matches(tags: ETags, etag: str) -> bool:
     Proxies that compress a response change its tag so. The tag is a hash, so no other tag begins with it.
     """
     return tags.star_tag or any(tag.startswith(etag) for tag in tags.as_set(include_weak=True))
+
+
+def _build_next_link(next_cursor: str) -> str:
+    known = {name: values for name, values in parse_query_string().items() if name in PARAMETER_NAMES}
+    # A relative reference, so that it is correct with any SCRIPT_NAME or proxy prefix.
+    return f'<?{urlencode(known | {"cursor": next_cursor}, doseq=True)}>; rel="next"'
 
 
 def build_error_response(
