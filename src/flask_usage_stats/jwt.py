@@ -1,4 +1,4 @@
-"""An authenticate callback for flask-jwt-extended, which no other module of this package imports.
+"""Authenticate callbacks for flask-jwt-extended, which no other module of this package imports.
 
 .. code-block:: python
 
@@ -26,48 +26,134 @@
     app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity))
 """
 
+import logging
 import re
+from collections.abc import Sequence
 from typing import Final
 
-from flask import current_app, request
-from flask_jwt_extended import get_jwt_identity, verify_jwt_in_request
+from flask import Response, after_this_request, current_app, has_request_context, request
+from flask_jwt_extended import get_jwt, get_jwt_identity, verify_jwt_in_request
 from flask_jwt_extended.exceptions import JWTExtendedException
-from jwt.exceptions import PyJWTError
+from jwt.exceptions import (
+    InvalidAlgorithmError,
+    InvalidKeyError,
+    PyJWKClientError,
+    PyJWKError,
+    PyJWKSetError,
+    PyJWTError,
+)
 
 from ._core.owners import validate_owner
+from ._core.text import short_repr
 from .errors import ConfigurationError, InvalidOwnerError
-from .protocols import Owner
+from .protocols import Authenticate, Owner
 
-__all__ = ["jwt_identity"]
+__all__ = ["jwt_identity", "jwt_identity_from"]
 
+_logger: Final = logging.getLogger("flask_usage_stats")
+
+_LOCATIONS: Final = ("headers", "cookies", "query_string")
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f]")
+# PyJWT raises the same exception for a key set that cannot be used and for a token with an unknown key id.
+_UNKNOWN_KEY_ID: Final = "Unable to find a signing key that matches"
 
 
 def jwt_identity() -> Owner | None:
-    """Return the subject of the request's access token.
+    """Return the subject of the access token in the request's header.
 
     flask-jwt-extended validates the token with the application's settings and callbacks, for example for expiry,
     audience, blocklist, keys and claims. The token is only read from the header, regardless of
     ``JWT_TOKEN_LOCATION``: a token in a query string is written to log files, and a cookie is also sent with
-    cross-site requests.
+    cross-site requests. :func:`jwt_identity_from` reads it from elsewhere.
 
     :returns: the owner id, or ``None`` if the request has no valid access token or if the token's subject cannot be
-        an owner id. A string with control characters is also ``None``.
-    :raises ConfigurationError: the application has no ``JWTManager``.
+        an owner id. A string with control characters is also ``None``. The reason is logged at DEBUG.
+    :raises ConfigurationError: the application has no ``JWTManager``, or no request is being handled.
+    :raises PyJWTError: the application's key cannot be used, its key set cannot be fetched or has no keys, or
+        the algorithm requires a library that is not installed.
     :raises Exception: whatever a callback of the application raises.
 
     .. versionadded:: 0.1.0
     """
+    return _identify(("headers",))
+
+
+def jwt_identity_from(location: str, /, *others: str) -> Authenticate:
+    """Return a callback like :func:`jwt_identity` that reads the token from other locations of flask-jwt-extended.
+
+    .. code-block:: python
+
+        create_usage_blueprint(store, authenticate=jwt_identity_from("cookies"))
+
+    With ``"cookies"``, the responses of the blueprint vary by the ``Cookie`` header.
+
+    :param location: ``"headers"``, ``"cookies"`` or ``"query_string"``.
+    :param others: more locations. The first one that has a token is used.
+    :raises ConfigurationError: a location has another value.
+
+    .. versionadded:: 0.1.0
+    """
+    locations = (location, *others)
+    for each in locations:
+        if each not in _LOCATIONS:
+            raise ConfigurationError(f"location must be one of {', '.join(_LOCATIONS)}; got {short_repr(each)}")
+
+    def identify() -> Owner | None:
+        if "cookies" in locations:
+            after_this_request(_vary_by_cookie)
+        return _identify(locations)
+
+    return identify
+
+
+def _identify(locations: Sequence[str]) -> Owner | None:
+    if not has_request_context():
+        raise ConfigurationError(
+            "no request is being handled: pass the function itself, without parentheses,"
+            " as in authenticate=jwt_identity"
+        )
     if "flask-jwt-extended" not in current_app.extensions:
         raise ConfigurationError(
             "jwt_identity requires flask-jwt-extended to be set up: call JWTManager(app) and set JWT_SECRET_KEY"
         )
-    header = request.headers.get(current_app.config["JWT_HEADER_NAME"], "").strip().strip(",")
-    if not all(map(str.strip, header.split(","))):  # no header, or a blank part (an IndexError there)
+    usable = [location for location in locations if location != "headers" or _has_header()]
+    if not usable:
         return None
     try:
-        verify_jwt_in_request(locations=["headers"])
+        verify_jwt_in_request(locations=usable)
         owner = validate_owner(get_jwt_identity())
-    except (JWTExtendedException, PyJWTError, InvalidOwnerError):
+    except (JWTExtendedException, PyJWTError, InvalidOwnerError) as error:
+        if _is_about_keys(error):
+            raise
+        _logger.debug("the access token was refused: %s", type(error).__name__)
         return None
-    return None if isinstance(owner, str) and _CONTROL_CHARACTERS.search(owner) else owner
+    if get_jwt().get("type") != "access":  # flask-jwt-extended refuses only refresh tokens
+        reason = "the claim type is not access"
+    elif owner is None:
+        reason = "the identity is empty"
+    elif isinstance(owner, str) and _CONTROL_CHARACTERS.search(owner):
+        reason = "the identity has control characters"
+    else:
+        return owner
+    _logger.debug("the access token was refused: %s", reason)
+    return None
+
+
+def _has_header() -> bool:
+    """Return whether the header has no blank part, for which flask-jwt-extended raises an IndexError."""
+    header = request.headers.get(current_app.config["JWT_HEADER_NAME"], "").strip().strip(",")
+    return all(map(str.strip, header.split(",")))
+
+
+def _is_about_keys(error: Exception) -> bool:
+    """Return whether an error is about the application's keys: no token would be accepted."""
+    if isinstance(error, PyJWKClientError):
+        return not str(error).startswith(_UNKNOWN_KEY_ID)
+    if isinstance(error, InvalidAlgorithmError):  # allowed by the application, but not supported
+        return isinstance(error.__cause__, NotImplementedError)
+    return isinstance(error, InvalidKeyError | PyJWKError | PyJWKSetError)
+
+
+def _vary_by_cookie(response: Response) -> Response:
+    response.vary.add("Cookie")
+    return response
