@@ -1,5 +1,10 @@
 """Documents in batches."""
 
+import types
+
+import pytest
+
+from flask_usage_stats import ConfigurationError
 from flask_usage_stats._core.batches import BatchedDocuments, iter_batches
 
 
@@ -22,6 +27,35 @@ def test_other_documents_are_batched_by_their_number():
     sizes = [batches.append(batch) or len(batch) for batch in iter_batches({"_id": n} for n in range(4001))]
     assert sizes == [2000, 2000, 1]
     assert not any(batches)
+
+
+async def later():
+    """Return a coroutine when called."""
+
+
+@pytest.mark.parametrize(
+    ("documents", "got"),
+    [
+        (None, "got NoneType"),
+        (5, "got int"),
+        (later(), "got coroutine"),
+        ("blog", "got an iterable of str"),
+        ([{}, object()], "got an iterable of object"),
+        ([("name", "blog")], "got an iterable of tuple"),
+        ([None], "got an iterable of NoneType"),
+        ({"name": "blog"}, "got an iterable of str"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_other_results_of_a_store_are_refused(documents, got):
+    """The message says what a store must return and what it has returned."""
+    with pytest.raises(ConfigurationError, match=f"iter_projects must return an iterable of mappings, .*; {got}"):
+        list(iter_batches(documents))
+
+
+def test_any_mapping_is_a_document():
+    """A store may return mappings of any type."""
+    assert [len(batch) for batch in iter_batches([{}, types.MappingProxyType({"_id": 1})])] == [2]
 
 
 def test_iteration_yields_documents_and_closes_the_read():

@@ -34,7 +34,7 @@ def test_large_batches_wait_for_their_turn():
 def test_turns_end_with_an_error():
     """An error in one report does not stop the others."""
     with pytest.raises(AttributeError):
-        build_report([5] * 1000, DEFAULT_QUERY, JSON)
+        build_report(BatchedDocuments(iter([[5] * 1000])), DEFAULT_QUERY, JSON)
     assert report_of(1000).total == 1000
 
 

@@ -7,6 +7,7 @@ import mongomock
 import pytest
 from flask import Blueprint, Flask, jsonify
 from flask.json.provider import DefaultJSONProvider
+from flask_jwt_extended import get_current_user, get_jwt_identity
 from support import ListStore, StubStore
 from werkzeug.exceptions import NotFound
 
@@ -172,6 +173,27 @@ class TestArguments:
         """A collection or database is not a store."""
         with pytest.raises(ConfigurationError, match=r"such as ProjectStore\(db\.projects\)"):
             create_usage_blueprint(store, authenticate=ada)
+
+    def test_the_method_must_not_be_async(self):
+        """A coroutine or an asynchronous generator is not an iterable."""
+
+        class Coroutine:
+            async def iter_projects(self, owner):
+                return []
+
+        class Generator:
+            async def iter_projects(self, owner):
+                yield {}
+
+        for store in (Coroutine(), Generator()):
+            with pytest.raises(ConfigurationError, match=r"store\.iter_projects must not be async"):
+                create_usage_blueprint(store, authenticate=ada)
+
+    @pytest.mark.parametrize("authenticate", [get_jwt_identity, get_current_user])
+    def test_authenticate_must_verify_the_token(self, authenticate):
+        """These functions only return what another function has verified."""
+        with pytest.raises(ConfigurationError, match=r"pass flask_usage_stats\.jwt\.jwt_identity"):
+            create_usage_blueprint(ListStore(), authenticate=authenticate)
 
     async def later(self):
         """Return a coroutine when called."""

@@ -1,10 +1,11 @@
 """Documents in batches, so that only one batch is in memory at a time."""
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import Final
 
+from ..errors import ConfigurationError
 from .rows import Document
 
 _BATCH_SIZE: Final = 2000  # documents
@@ -29,11 +30,25 @@ def iter_batches(documents: Iterable[Document]) -> Iterator[Sequence[Document]]:
     """Yield documents in lists: the batches of their store, or lists of up to 2,000.
 
     A list is cleared when the next one is requested.
+
+    :raises ConfigurationError: a store returned something else than an iterable of mappings.
+    :raises Exception: whatever iterating over the documents raises.
     """
     if isinstance(documents, BatchedDocuments):
         yield from documents.batches
         return
+    if not isinstance(documents, Iterable):
+        if isinstance(documents, Coroutine):
+            documents.close()  # otherwise, Python warns that it was never awaited
+        raise _build_error(f"got {type(documents).__name__}")
     pending = iter(documents)
     while batch := list(islice(pending, _BATCH_SIZE)):
+        others = [kind.__name__ for kind in set(map(type, batch)) if not issubclass(kind, Mapping)]
+        if others:
+            raise _build_error(f"got an iterable of {min(others)}")
         yield batch
         batch.clear()
+
+
+def _build_error(got: str) -> ConfigurationError:
+    return ConfigurationError(f"iter_projects must return an iterable of mappings, such as a list of dicts; {got}")

@@ -1,6 +1,7 @@
 """The blueprint and its view, ``GET /api/usage``."""
 
 import inspect
+from typing import Final
 
 from flask import Blueprint, Response
 
@@ -13,6 +14,9 @@ from ..errors import ConfigurationError
 from ..protocols import Authenticate, Owner, UsageStore
 from .requests import RequestRefusedError, identify_owner, negotiate_format, read_query
 from .responses import build_error_response, build_usage_response
+
+# get_jwt_identity and get_current_user of flask-jwt-extended are defined here.
+_UNVERIFIED_MODULES: Final = ("flask_jwt_extended.utils",)
 
 
 def create_usage_blueprint(
@@ -49,9 +53,10 @@ def create_usage_blueprint(
     :param name: the blueprint's name, which is also the first part of the endpoint ``usage_stats.usage``.
     :param url_prefix: the path before ``/usage``. Pass ``""`` if a parent blueprint already has the complete prefix.
     :returns: the blueprint, to be passed to ``register_blueprint``.
-    :raises ConfigurationError: *store* is a class or has no method ``iter_projects``; *authenticate* is not callable,
-        requires arguments or is a coroutine function; or *url_prefix* is neither ``""`` nor a string that begins with
-        a slash.
+    :raises ConfigurationError: *store* is a class or has no method ``iter_projects``, or the method is async;
+        *authenticate* is not callable, requires arguments, is a coroutine function or is ``get_jwt_identity`` of
+        flask-jwt-extended, which does not verify the token; or *url_prefix* is neither ``""`` nor a string that begins
+        with a slash.
     :raises ValueError: *name* is empty or contains a dot (checked by Flask).
 
     .. versionadded:: 0.1.0
@@ -90,6 +95,13 @@ def _validate_arguments(store: UsageStore, authenticate: Authenticate, url_prefi
         raise ConfigurationError(
             "store must be a ProjectStore, such as ProjectStore(db.projects), or have a method iter_projects(owner);"
             f" got {short_repr(store)}"
+        )
+    if is_coroutine_callable(method):
+        raise ConfigurationError("store.iter_projects must not be async: it must return the projects, not a coroutine")
+    if getattr(authenticate, "__module__", None) in _UNVERIFIED_MODULES:
+        raise ConfigurationError(
+            f"authenticate must verify the token, and {short_repr(authenticate)} does not:"
+            " pass flask_usage_stats.jwt.jwt_identity"
         )
     if not callable(authenticate):
         raise ConfigurationError(
