@@ -3,7 +3,6 @@
 import contextlib
 import os
 import secrets
-import time
 from pathlib import Path
 
 import mongomock
@@ -16,6 +15,7 @@ from pymongo.database import Database
 from servers import MongoDBMissingError, mongodb
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
+from flask_usage_stats._core.hourly import HourlyLimit
 
 # Tests must not fail on a busy machine, and the examples of a test may share a fixture.
 settings.register_profile(
@@ -28,9 +28,12 @@ settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)
-def _no_index_warning(monkeypatch):
-    """Prevent the warning about a missing index, because most tests do not create it."""
-    monkeypatch.setattr("flask_usage_stats._mongodb.reading._last_warning", time.monotonic())
+def _warning_limits(monkeypatch):
+    """Prevent the warning about a missing index, because most tests do not create it, and reset the other limits."""
+    index_limit = HourlyLimit()
+    index_limit.allows()
+    monkeypatch.setattr("flask_usage_stats._mongodb.reading.WARNING_LIMIT", index_limit)
+    monkeypatch.setattr("flask_usage_stats._log.WARNING_LIMIT", HourlyLimit())
 
 
 _MISSING_NOTE = Path(__file__).parent.parent / ".mongodb-missing"

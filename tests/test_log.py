@@ -8,7 +8,7 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
-from support import StubStore, bearer, jwt_app, make_token
+from support import StubStore, bearer, jwt_app, make_token, raiser
 
 from flask_usage_stats import ConfigurationError, ProjectStore, StoreError
 
@@ -67,6 +67,18 @@ class TestFailures:
         assert expected in only_record(caplog).getMessage()
         assert len(only_record(caplog).getMessage()) < 800
 
+    def test_messages_are_grouped_by_cause(self, get_usage, caplog):
+        """The template has the cause, but neither the owner nor the detail, and the record has both as attributes."""
+        error = StoreError("100% full: AutoReconnect", "127.0.0.1:9: refused")
+        for owner in ("ada", 7, None):
+            get_usage(failing_store(error), owner or raiser(error))
+        assert {record.msg for record in caplog.records} == {
+            "usage of %s: StoreError: 100%% full: AutoReconnect%s (%s)"
+        }
+        assert {record.usage_cause for record in caplog.records} == {"StoreError: 100% full: AutoReconnect"}
+        assert [record.usage_owner for record in caplog.records] == ["'ada'", "7", None]
+        assert "owner 7: StoreError: 100% full: AutoReconnect: 127.0.0.1:9: refused (" in caplog.messages[1]
+
     def test_unreachable_server(self, get_usage, caplog):
         """An unreachable server is logged with its address and the driver's reason."""
         with MongoClient(f"mongodb://user:{SECRET}@127.0.0.1:9", serverSelectionTimeoutMS=50) as client:
@@ -116,7 +128,8 @@ class TestOwners:
         caplog.set_level(logging.DEBUG)
         for value in (token, token[:-1], "x" * 40):
             app.test_client().get(f"/api/usage?jwt={token}", headers=bearer(value))
-        assert len([record for record in caplog.records if record.name == "flask_usage_stats"]) == 1
+        levels = [record.levelno for record in caplog.records if record.name == "flask_usage_stats"]
+        assert levels == [logging.ERROR, logging.DEBUG, logging.DEBUG]
         for part in token.split("."):
             assert part not in caplog.text
 
@@ -143,12 +156,40 @@ class TestAdjustments:
         assert record.getMessage().count("totalRequest (str)") == 5
         assert len(record.getMessage()) < 1000
 
-    def test_every_request_is_logged(self, projects, get_usage, caplog):
-        """Each request that converted values is logged once."""
-        projects.insert_one({"owner": "ada", "name": [SECRET]})
+    def test_each_owner_is_logged_once_an_hour(self, projects, get_usage, caplog, monkeypatch):
+        """Requests repeat the warning for an owner after an hour."""
+        projects.insert_many([{"owner": owner, "name": [SECRET]} for owner in ("7", 7)])
+        now = [0.0]
+        monkeypatch.setattr("flask_usage_stats._core.hourly.monotonic", lambda: now[0])
+        for moment, count in ((0.0, 2), (3599.0, 2), (3600.0, 4)):
+            now[0] = moment
+            for owner in ("7", 7, "nobody"):
+                get_usage(projects, owner)
+            assert [record.levelno for record in caplog.records] == [logging.WARNING] * count
+
+    def test_facts_are_attributes_of_the_record(self, projects, get_usage, caplog):
+        """Log processors get the owner, the cause, the number and the types without parsing the message."""
+        projects.insert_many([{"_id": number, "owner": "ada", "name": [SECRET], "plan": {}} for number in (1, 2)])
+        get_usage(projects)
+        record = only_record(caplog)
+        assert record.msg == "usage of owner %s: adjusted stored values that do not fit the API (%d), for example: %s"
+        assert (record.usage_owner, record.usage_adjusted) == ("'ada'", 4)
+        assert record.usage_cause == "adjusted stored values that do not fit the API"
+        assert record.usage_examples == [(number, {"name": "list", "plan": "dict"}) for number in ("1", "2")]
+
+    def test_unknown_names_are_reported_once(self, get_usage, caplog):
+        """A store whose projects have other names returns empty rows, and one warning says which names it must use."""
+        store = StubStore({"total_requests": 5, "Name": SECRET}, {"total_requests": 6})
         for _ in range(3):
-            get_usage(projects)
-        assert [record.levelno for record in caplog.records] == [logging.WARNING] * 3
+            assert get_usage(store).json["projectStats"] == [{"totalRequest": 0}] * 2
+        message = only_record(caplog).getMessage()
+        assert message.startswith("projects without any known name: iter_projects must return the names _id, name, ")
+
+    @pytest.mark.parametrize("project", [{}, {"_id": None}, {"totalRequest": 5, "x": 1}, {"plan": "pro"}])
+    def test_some_known_names_are_enough(self, get_usage, caplog, project):
+        """Projects may lack any of the fields."""
+        get_usage(StubStore(project))
+        assert not caplog.records
 
     def test_failure_after_adjustments(self, get_usage, caplog):
         """A request that fails is logged as a failure only."""

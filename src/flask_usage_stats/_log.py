@@ -1,15 +1,24 @@
-"""Log messages: at most one of each kind per request, without stored values other than ids."""
+"""Log messages: at most one of each kind per request, without stored values other than ids.
+
+The template of each message contains its cause but not the owner, because error trackers group messages by template.
+The attributes of the records are documented in ``docs/deployment.md``.
+"""
 
 import logging
 import traceback
 from typing import Final
 
+from ._core.fields import FIELDS
+from ._core.hourly import HourlyLimit
 from ._core.rows import Adjustments
 from ._core.text import escape, short_repr
-from .errors import UsageStatsError
+from .errors import StoreError, UsageStatsError
 from .protocols import Owner
 
 _logger: Final = logging.getLogger("flask_usage_stats")
+
+#: Limits the warnings about adjusted values to one per owner, and those about unknown names to one.
+WARNING_LIMIT: Final = HourlyLimit()
 
 
 def log_failure(owner: Owner | None, error: Exception) -> None:
@@ -19,31 +28,47 @@ def log_failure(owner: Owner | None, error: Exception) -> None:
     because their text may contain a token or a stored value.
     If the logger's level is DEBUG, the record includes the traceback.
     """
-    cause = type(error).__name__
-    if isinstance(error, UsageStatsError):
-        cause += f": {escape(str(error))}"
+    cause, detail = _describe_cause(error)
+    name = None if owner is None else short_repr(owner)
+    template = f"usage of %s: {cause.replace('%', '%%')}%s (%s)"
     _logger.error(
-        "usage of %s: %s (%s)",
-        "an unknown owner" if owner is None else f"owner {short_repr(owner)}",
-        cause,
+        template,
+        "an unknown owner" if name is None else f"owner {name}",
+        detail and f": {detail}",
         _origin(error),
         exc_info=error if _logger.isEnabledFor(logging.DEBUG) else None,
+        extra={"usage_owner": name, "usage_cause": cause},
     )
 
 
 def log_adjustments(owner: Owner, adjustments: Adjustments) -> None:
-    """Log at WARNING which stored values had to be adjusted: project ids, field names and types, not the values."""
-    if not adjustments.count:
+    """Log at WARNING which stored values had to be adjusted: project ids, field names and types, not the values.
+
+    There is at most one such message per owner and hour.
+    """
+    if adjustments.unnamed and WARNING_LIMIT.allows():
+        _logger.warning(
+            "projects without any known name: iter_projects must return the names %s",
+            ", ".join(name for name, _ in FIELDS),
+            extra={"usage_owner": short_repr(owner), "usage_cause": "projects without any known name"},
+        )
+    if not adjustments.count or not WARNING_LIMIT.allows((type(owner), owner)):
         return
-    examples = "; ".join(
-        f"{short_repr(project)} " + ", ".join(f"{name} ({kind})" for name, kind in fields)
-        for project, fields in adjustments.examples
+    examples = [(short_repr(project), dict(fields)) for project, fields in adjustments.examples]
+    text = "; ".join(
+        f"{project} " + ", ".join(f"{name} ({kind})" for name, kind in fields.items()) for project, fields in examples
     )
     _logger.warning(
         "usage of owner %s: adjusted stored values that do not fit the API (%d), for example: %s",
         short_repr(owner),
         adjustments.count,
-        examples,
+        text,
+        extra={
+            "usage_owner": short_repr(owner),
+            "usage_cause": "adjusted stored values that do not fit the API",
+            "usage_adjusted": adjustments.count,
+            "usage_examples": examples,
+        },
     )
 
 
@@ -52,6 +77,14 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, UsageStatsError):
         return escape(str(error))
     return f"{type(error).__name__} ({_origin(error)})"
+
+
+def _describe_cause(error: Exception) -> tuple[str, str]:
+    """Return the type of an error with its message, without the part that differs from time to time, and this part."""
+    cause = type(error).__name__
+    if isinstance(error, UsageStatsError):
+        cause += f": {escape(str(error.args[0]) if isinstance(error, StoreError) and error.args else str(error))}"
+    return cause, escape(error.detail) if isinstance(error, StoreError) else ""
 
 
 def _origin(error: Exception) -> str:

@@ -57,5 +57,17 @@ class StoreError(UsageStatsError):
 
     The driver's error, if there is one, is the ``__cause__``.
 
+    :param message: what failed; the same text whenever the cause is the same.
+    :param detail: more about this time, such as the address of a server.
+
     .. versionadded:: 0.1.0
     """
+
+    def __init__(self, message: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        #: More about this time; ``""`` if nothing is known.
+        self.detail = detail
+
+    def __str__(self) -> str:
+        """Return the message and the detail."""
+        return f"{self.args[0]}: {self.detail}" if self.detail else str(self.args[0])

@@ -12,6 +12,7 @@ from pymongo import MongoClient, monitoring
 from pymongo.errors import OperationFailure
 
 from flask_usage_stats import ProjectStore, StoreError
+from flask_usage_stats._core.hourly import HourlyLimit
 from flask_usage_stats._mongodb import reading
 
 COUNT = 2500  # two batches
@@ -55,7 +56,7 @@ def recorded(mongodb_uri, projects, commands):
 @pytest.fixture
 def warnings(monkeypatch, caplog):
     """Allow the warning about a missing index to be logged again."""
-    monkeypatch.setattr(reading, "_last_warning", None)
+    monkeypatch.setattr(reading, "WARNING_LIMIT", HourlyLimit())
     caplog.set_level(logging.WARNING, "flask_usage_stats")
     return caplog
 
@@ -135,7 +136,7 @@ def test_owner_filter_repeats_no_project(projects, warnings):
 def test_the_warning_is_logged_once_an_hour(projects, warnings, monkeypatch):
     """The warning is logged once an hour per process, not per collection."""
     now = [10.0]
-    monkeypatch.setattr(reading, "monotonic", lambda: now[0])
+    monkeypatch.setattr("flask_usage_stats._core.hourly.monotonic", lambda: now[0])
     for now[0], count in ((10.0, 1), (3609.0, 1), (3610.0, 2)):
         list(ProjectStore(projects).iter_projects("ada"))
         assert warnings.messages == [WARNING] * count

@@ -28,6 +28,8 @@ class Adjustments:
 
     #: The number of adjusted values.
     count: int = 0
+    #: The number of documents that have fields, but none of a row: their store uses other names.
+    unnamed: int = 0
     #: Up to five projects: the returned ``_id`` and, for each adjusted field, its name and stored type.
     examples: list[tuple[object, list[tuple[str, str]]]] = field(default_factory=list)
 
@@ -106,6 +108,8 @@ def _convert_document(document: Document, adjustments: Adjustments) -> Row:
                 adjusted.append((name, type(value).__name__))
         elif kind is Kind.COUNT:
             row[name] = 0
+    if len(row) == 1 and document and COUNT not in document:
+        adjustments.unnamed += 1
     if adjusted:
         adjustments.add(row.get(ID), adjusted)
     return row

@@ -65,12 +65,12 @@ def build_store_error(what: str, error: Exception) -> StoreError:
     :param what: what failed, as the beginning of the message.
     :param error: the error of the driver; the caller sets it as the ``__cause__``.
     """
-    detail = ""
+    message = f"{what}: {type(error).__name__}"
     if isinstance(error, OperationFailure):
-        detail = f" {error.code} {(error.details or {}).get('codeName', '')}".rstrip()
-    elif isinstance(error, ConnectionFailure | InvalidOperation):
-        detail = f": {short_repr(str(error), 300)}"
-    return StoreError(f"{what}: {type(error).__name__}{detail}")
+        return StoreError(f"{message} {error.code} {(error.details or {}).get('codeName', '')}".rstrip())
+    if isinstance(error, ConnectionFailure | InvalidOperation):
+        return StoreError(message, short_repr(str(error), 300))
+    return StoreError(message)
 
 
 def set_tolerant_codec(collection: Collection[Any]) -> Collection[Document]:

@@ -6,7 +6,6 @@ from contextlib import suppress
 from functools import partial
 from itertools import islice
 from threading import Thread
-from time import monotonic
 from typing import Any, Final
 
 import pymongo
@@ -19,6 +18,7 @@ from pymongo.cursor import Cursor
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from .._core.fields import ID
+from .._core.hourly import HourlyLimit
 from ..errors import StoreError
 from ..protocols import Owner
 from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, TimeLimit, build_store_error, is_collation_refused
@@ -31,14 +31,14 @@ _logger: Final = logging.getLogger("flask_usage_stats")
 _BATCH_SIZE: Final = 2000  # documents; large enough for few round trips, small enough for little memory
 _CLOSE_TIMEOUT: Final = 0.5  # seconds
 _UUID_LENGTH: Final = 16  # bytes
-_WARNING_INTERVAL: Final = 3600  # seconds
 # Error codes of the server: the login failed; no index has the name in the hint; the view has another collation.
 _AUTHENTICATION_FAILED: Final = 18
 _BAD_HINT: Final = 2
 _NOT_SUPPORTED_ON_VIEW: Final = 166
 _VIEW_COLLATION: Final = 167
 
-_last_warning: float | None = None
+#: Limits the warning about a missing index.
+WARNING_LIMIT: Final = HourlyLimit()
 
 
 def read_projects(
@@ -114,20 +114,13 @@ def _find_options(
         # Otherwise listing indexes is not permitted or not supported.
         options = ReadOptions(hint=None, has_unique_ids=error.code != _NOT_SUPPORTED_ON_VIEW)
     else:
-        if options.hint is None and mapping.uses_owner_field:
-            _warn_missing_index(mapping.owner_path)
+        if options.hint is None and mapping.uses_owner_field and WARNING_LIMIT.allows():
+            _logger.warning(
+                "no index on (%s): a project updated during the read can be missed; run flask usage ensure-indexes",
+                mapping.owner_path,
+            )
     cache.set(collection, options)
     return options
-
-
-def _warn_missing_index(path: str) -> None:
-    global _last_warning  # noqa: PLW0603 # at most one warning an hour per process
-    now = monotonic()
-    if _last_warning is None or now - _last_warning >= _WARNING_INTERVAL:
-        _last_warning = now
-        _logger.warning(
-            "no index on (%s): a project updated during the read can be missed; run flask usage ensure-indexes", path
-        )
 
 
 def _adapt_options(
