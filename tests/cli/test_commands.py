@@ -1,6 +1,7 @@
 """The output, errors and exit codes of ``flask usage``."""
 
 import json
+import os
 import sys
 from uuid import UUID
 
@@ -55,6 +56,42 @@ class TestFormats:
         store = ListStore({"_id": 1, "owner": stored}, {"_id": 2, "owner": "ada"})
         result = flask(store, "report", "--owner", owner, "--owner-type", owner_type, "--format", "csv")
         assert result.stdout_bytes.decode() == f"{HEADER}1,,,,,0,,\r\n"
+
+
+class TestTerminal:
+    """In a terminal, stored text is escaped; only there, because a file or a pipe must have the route's bytes."""
+
+    NAME = 'a\x9b31m\x1b\x7f\u202e\u2028é\r\n"'
+    STORE = ListStore({"_id": 1, "owner": "ada", "name": NAME})
+
+    def test_json_has_the_same_value(self, run_in_pty, get_usage):
+        """JSON is escaped by its own rules, and ends with a line break."""
+        received = run_in_pty(self.STORE, "report", "--owner", "ada", "--format", "json").decode()
+        assert json.loads(received) == get_usage(self.STORE).json
+        assert received.endswith("}\n")
+        assert received[:-1].isprintable()
+        assert r"a\u009b31m\u001b\u007f\u202e\u2028é\r\n\"" in received
+
+    def test_csv_has_visible_escapes(self, run_in_pty):
+        """CSV has the escapes of Python, and its own line breaks."""
+        received = run_in_pty(self.STORE, "report", "--owner", "ada", "--format", "csv").decode()
+        line = r'1,"a\x9b31m\x1b\x7f\u202e\u2028é\r\n""",,,,0,,'
+        assert received == f"{HEADER}{line}\r\n"
+
+    @pytest.mark.parametrize("name", ["json", "csv"])
+    def test_another_encoding(self, run_in_pty, name):
+        """A terminal that does not use Unicode receives ASCII."""
+        received = run_in_pty(self.STORE, "report", "--owner", "ada", "--format", name, encoding="latin-1")
+        assert received.isascii()
+
+    @pytest.mark.parametrize("name", ["json", "csv"])
+    def test_a_pipe_has_the_bytes_of_the_route(self, run_into, get_usage, name):
+        """Output that is not a terminal is not escaped."""
+        reading, writing = os.pipe()
+        with os.fdopen(reading, "rb") as received:
+            with os.fdopen(writing, "w", encoding="latin-1") as stdout:
+                assert run_into(stdout, self.STORE, "report", "--owner", "ada", "--format", name) == (0, "")
+            assert received.read() == get_usage(self.STORE, query_string={"format": name}).data
 
 
 class TestErrors:
@@ -141,6 +178,11 @@ class TestIndexes:
             result = flask(projects, "ensure-indexes")
             assert (result.exit_code, result.output) == (0, "usage_stats_owner\n")
         assert "usage_stats_owner" in projects.index_information()
+
+    def test_index_names_are_escaped(self, flask, projects):
+        """The name of an existing index cannot control a terminal."""
+        projects.create_index("owner", name="a\x1b\u202e")
+        assert flask(projects, "ensure-indexes").output == "a\\x1b\\u202e\n"
 
     def test_owner_filter_has_no_known_index(self, flask, projects):
         """With *owner_filter*, the error says what to index."""

@@ -266,6 +266,11 @@ class TestCommand:
         assert (result.exit_code, result.stderr) == (1, "")
         assert {line.split(" ")[0] for line in result.stdout.splitlines()} == {"ok", "problem", "unknown"}
 
+    def test_index_names_are_escaped(self, run, projects):
+        """An index name cannot control the terminal."""
+        projects.create_index("owner", name="a\x1b[2J\n\u202e")
+        assert run(projects).stdout.splitlines()[1].startswith(r"ok       index: a\x1b[2J\n\u202e exists; ")
+
     def test_an_unknown_result_exits_with_2(self, run):
         """If there is no problem but a result is unknown, the exit code is 2."""
         result = run(mongomock.MongoClient().platform.projects)

@@ -17,6 +17,7 @@ from .._core.owners import OwnerType, convert_owner, validate_owner
 from .._core.parameters import parse_parameters
 from .._core.query import UsageQuery
 from .._core.report import build_report
+from .._core.text import escape, escape_csv, escape_json
 from .._formats.csv import CSV
 from .._formats.json import JSON
 from .._log import describe_error, log_adjustments
@@ -47,6 +48,7 @@ _PARAMETERS: Final = {
     ),
 }
 _OWNER_TYPES: Final[Mapping[str, OwnerType]] = {"text": str, "int": int, "objectid": ObjectId, "uuid": UUID}
+_MAX_LINE: Final = 2000  # characters
 # The table is built from rows encoded as JSON.
 _OUTPUTS: Final[Mapping[str, OutputFormat]] = {"table": JSON, "json": JSON, "csv": CSV}
 
@@ -108,7 +110,7 @@ def _add_check(group: click.Group, store: UsageStore) -> None:
         with _report_errors(Status.UNKNOWN):
             results = run_checks(projects, timeout)
         for name, status, detail in results:
-            click.echo(f"{status!s:<7}  {name}: {detail}")
+            _print_line(f"{status!s:<7}  {name}: {detail}")
         # A problem takes precedence over an unknown result, although its exit code is lower.
         statuses = {result.status for result in results}
         # A problem remains a problem, whatever the unknown results would be.
@@ -122,7 +124,7 @@ def _add_ensure_indexes(group: click.Group, store: UsageStore) -> None:
         projects = _require_project_store(store, "ensure-indexes")
         with _report_errors():
             name = projects.ensure_indexes()
-        click.echo(name)
+        _print_line(name)
 
 
 def _add_openapi(group: click.Group, default_prefix: str | None) -> None:
@@ -182,9 +184,25 @@ def _print_report(store: UsageStore, owner: Owner, format_name: str, parameters:
     if print_table is not None:
         print_table(report, query, next_cursor)
     else:
-        # Print exactly the body, except in a terminal, where the prompt must not follow JSON on the same line.
-        is_terminal_json = output is JSON and sys.stdout.isatty()
-        click.echo(output.encode_body(report, query, next_cursor), nl=is_terminal_json)
+        _print_body(output, output.encode_body(report, query, next_cursor))
+
+
+def _print_body(output: OutputFormat, body: bytes) -> None:
+    """Print exactly the body, except in a terminal, which stored text must not control."""
+    if not sys.stdout.isatty():
+        click.echo(body, nl=False)
+        return
+    escape_body = escape_json if output is JSON else escape_csv
+    # CSV ends with a line break, but the prompt must not follow JSON on the same line.
+    click.echo(escape_body(body.decode(), _get_encoding()), nl=output is JSON)
+
+
+def _print_line(text: str) -> None:
+    click.echo(escape(text, _MAX_LINE, _get_encoding()))
+
+
+def _get_encoding() -> str:
+    return sys.stdout.encoding or "utf-8"
 
 
 def _import_print_table() -> Callable[[Report, UsageQuery, str | None], None]:
