@@ -2,7 +2,10 @@
 
 import json
 import os
+import subprocess
 import sys
+from io import StringIO
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -16,6 +19,7 @@ from flask_usage_stats._cli.commands import _PARAMETERS
 from flask_usage_stats._core.parameters import ParametersSchema
 from flask_usage_stats.openapi import openapi_document
 
+FULL = "the output could not be written: No space left on device"
 HEADER = "_id,name,projectType,status,plan,totalRequest,createdAt,updatedAt\r\n"
 
 
@@ -92,6 +96,80 @@ class TestTerminal:
             with os.fdopen(writing, "w", encoding="latin-1") as stdout:
                 assert run_into(stdout, self.STORE, "report", "--owner", "ada", "--format", name) == (0, "")
             assert received.read() == get_usage(self.STORE, query_string={"format": name}).data
+
+
+PROGRAM = """
+from flask import Flask
+from flask.cli import ScriptInfo
+from flask_usage_stats import create_usage_blueprint
+from support import ListStore
+
+app = Flask("application")
+app.register_blueprint(create_usage_blueprint(ListStore(), authenticate=lambda: None))
+app.cli.main(["usage", "openapi"], prog_name="flask", obj=ScriptInfo(create_app=lambda: app))
+"""
+REPORT = ("report", "--owner", "ada", "--format")
+
+
+class TestOutputErrors:
+    @pytest.fixture
+    def full(self):
+        path = Path("/dev/full")
+        if not path.exists():
+            pytest.skip("the system has no /dev/full")
+        with path.open("w") as full:
+            yield full
+
+    @pytest.mark.parametrize("command", [*((*REPORT, name) for name in ("table", "json", "csv")), ("openapi",)])
+    def test_a_full_output_is_one_line(self, run_into, full, command):
+        """If the output cannot be written, the command prints the cause on one line."""
+        assert run_into(full, ListStore({"_id": 1, "owner": "ada"}), *command) == (1, f"Error: {FULL}\n")
+
+    @pytest.mark.parametrize(("command", "code"), [("check", 2), ("ensure-indexes", 1)])
+    def test_a_full_output_of_other_commands(self, run_into, full, projects, command, code):
+        """The exit code is that of a command that failed, also if the check found a problem."""
+        projects.insert_one({"owner": 5, "totalRequest": "x"})
+        assert run_into(full, projects, command) == (code, f"Error: {FULL}\n")
+
+    @pytest.mark.parametrize(("command", "code"), [(("check",), 2), ((*REPORT, "csv"), 1), ((*REPORT, "table"), 1)])
+    def test_a_closed_pipe_is_silent(self, run_into, projects, command, code):
+        """A command ends without a message if the reader has closed the pipe, as ``head`` does."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w") as stdout:
+            assert run_into(stdout, projects, *command) == (code, "")
+
+    def test_a_closed_output_is_one_line(self, run_into, projects):
+        """Without a standard output, the command fails."""
+        message = "Error: the output could not be written: standard output is closed\n"
+        assert run_into(None, projects, "check") == (2, message)
+        assert run_into(None, projects, *REPORT, "table") == (1, message)
+
+    def test_an_output_without_a_descriptor(self, run_into):
+        """A replaced standard output, which may have no file descriptor, has the same message."""
+
+        class Full(StringIO):
+            def write(self, text):
+                raise OSError(28, "No space left on device")
+
+        assert run_into(Full(), ListStore(), "openapi") == (1, f"Error: {FULL}\n")
+
+    @pytest.mark.parametrize("is_full", [True, False], ids=["full", "closed"])
+    def test_the_interpreter_does_not_repeat_the_error(self, full, is_full):
+        """At exit, the interpreter does not try to write the output again."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            stdout=full if is_full else writing,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
+        os.close(writing)
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (1, f"Error: {FULL}\n" if is_full else "")
 
 
 class TestErrors:

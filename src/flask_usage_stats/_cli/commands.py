@@ -1,9 +1,10 @@
 """The commands of ``flask usage``: ``report``, ``check``, ``ensure-indexes`` and ``openapi``."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 from uuid import UUID
 
@@ -109,8 +110,9 @@ def _add_check(group: click.Group, store: UsageStore) -> None:
         projects = _require_project_store(store, "check", Status.UNKNOWN)
         with _report_errors(Status.UNKNOWN):
             results = run_checks(projects, timeout)
-        for name, status, detail in results:
-            _print_line(f"{status!s:<7}  {name}: {detail}")
+        with _report_output_errors(Status.UNKNOWN):
+            for name, status, detail in results:
+                _print_line(f"{status!s:<7}  {name}: {detail}")
         # A problem takes precedence over an unknown result, although its exit code is lower.
         statuses = {result.status for result in results}
         # A problem remains a problem, whatever the unknown results would be.
@@ -124,7 +126,8 @@ def _add_ensure_indexes(group: click.Group, store: UsageStore) -> None:
         projects = _require_project_store(store, "ensure-indexes")
         with _report_errors():
             name = projects.ensure_indexes()
-        _print_line(name)
+        with _report_output_errors():
+            _print_line(name)
 
 
 def _add_openapi(group: click.Group, default_prefix: str | None) -> None:
@@ -144,7 +147,8 @@ def _add_openapi(group: click.Group, default_prefix: str | None) -> None:
             except ImportError as error:
                 raise CommandError("openapi requires apispec: pip install apispec") from error
             document = openapi_document(url_prefix=url_prefix)
-        click.echo(json.dumps(document, indent=2))
+        with _report_output_errors():
+            click.echo(json.dumps(document, indent=2))
 
 
 class CommandError(click.ClickException):
@@ -181,10 +185,11 @@ def _print_report(store: UsageStore, owner: Owner, format_name: str, parameters:
         report = build_report(store.iter_projects(owner), query, output)
     log_adjustments(owner, report.adjustments)
     next_cursor = None if report.next_position is None else encode_cursor(report.next_position, owner, query)
-    if print_table is not None:
-        print_table(report, query, next_cursor)
-    else:
-        _print_body(output, output.encode_body(report, query, next_cursor))
+    with _report_output_errors():
+        if print_table is not None:
+            print_table(report, query, next_cursor)
+        else:
+            _print_body(output, output.encode_body(report, query, next_cursor))
 
 
 def _print_body(output: OutputFormat, body: bytes) -> None:
@@ -239,3 +244,19 @@ def _report_errors(exit_code: int = 1) -> Iterator[None]:
         raise
     except Exception as error:  # whatever failed, the operator gets one line with the cause
         raise CommandError(describe_error(error), exit_code) from error
+
+
+@contextmanager
+def _report_output_errors(exit_code: int = 1) -> Iterator[None]:
+    """Convert errors of standard output to a :class:`CommandError`, or end silently if the reader closed the pipe."""
+    if sys.stdout is None:
+        raise CommandError("the output could not be written: standard output is closed", exit_code)
+    try:
+        yield
+    except OSError as error:
+        # Otherwise the interpreter would write the remaining output at exit, and report the error again.
+        with suppress(OSError):  # a replaced standard output may have no file descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise click.exceptions.Exit(exit_code) from error
+        raise CommandError(f"the output could not be written: {error.strerror}", exit_code) from error
