@@ -31,17 +31,22 @@ def indexed(projects):
 
 
 @pytest.fixture
-def slow_aggregations(projects, mongodb_uri):
-    """Return the collection of a client whose aggregations are delayed by the server."""
-    admin, fail_point = projects.database.client.admin, {"configureFailPoint": "failCommand"}
-    data = {"failCommands": ["aggregate"], "blockConnection": True, "blockTimeMS": 3000, "appName": "checks"}
-    try:
-        admin.command(fail_point | {"mode": "alwaysOn", "data": data})
-    except OperationFailure as error:
-        pytest.skip(f"the server has no fail points: {error.code}")
+def fail_point(projects, mongodb_uri):
+    """Return a function that makes commands fail, and returns the collection of the client whose commands fail."""
+    admin = projects.database.client.admin
+
     with MongoClient(mongodb_uri, appname="checks") as client:
-        yield client[projects.database.name].projects
-    admin.command(fail_point | {"mode": "off"})
+
+        def arm(command, mode="alwaysOn", **data):
+            data |= {"failCommands": [command], "appName": "checks"}
+            try:
+                admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
+            except OperationFailure as error:
+                pytest.skip(f"the server has no fail points: {error.code}")
+            return client[projects.database.name].projects
+
+        yield arm
+    admin.command({"configureFailPoint": "failCommand", "mode": "off"})
 
 
 def test_a_status_has_an_exit_code_and_a_name():
@@ -182,6 +187,16 @@ class TestProblem:
         )
         assert check(store)[1] == f"problem index: usage_stats_owner exists, but the query {plan}"
 
+    def test_a_view_with_a_collation(self, projects):
+        """A view with a collation is a problem, because its projects cannot be read; the detail says what to do."""
+        options = {"viewOn": projects.name, "pipeline": [], "collation": {"locale": "en"}}
+        view = projects.database.create_collection("view", **options)
+        lines = check(view)[2:]
+        assert [line.split(": ")[0] for line in lines] == [
+            f"problem {name}" for name in ("counts", "owner types", "no owner")
+        ]
+        assert all(line.endswith("or recreate the view without a collation") for line in lines)
+
     def test_details_have_no_stored_values(self, indexed):
         """Stored values are never part of a result."""
         indexed.insert_many([{"owner": "hunter2", "totalRequest": "hunter2"}, {"owner": 5, "name": "hunter2"}])
@@ -195,9 +210,11 @@ class TestUnknown:
             (line,) = check(client.platform.projects, timeout=0.3)
         assert line.startswith("unknown reachable: the database does not respond: ServerSelectionTimeoutError")
 
-    def test_a_timeout_keeps_the_earlier_results(self, indexed, slow_aggregations):
+    @pytest.mark.usefixtures("indexed")
+    def test_a_timeout_keeps_the_earlier_results(self, fail_point):
         """If the pass over the collection times out, the earlier results are returned."""
-        lines = check(slow_aggregations, timeout=0.5)
+        slow = fail_point("aggregate", blockConnection=True, blockTimeMS=3000)
+        lines = check(slow, timeout=0.5)
         assert lines[0] == REACHABLE
         assert lines[2:] == [
             f"unknown {name}: not finished within 0.5 seconds; increase --timeout"
@@ -238,6 +255,18 @@ class TestUnknown:
         """The timeout has the same range as that of a store."""
         with pytest.raises(ConfigurationError, match="a number of seconds greater than 0 and at most 3600"):
             check(projects, timeout)
+
+
+class TestServersWithoutCollations:
+    @pytest.mark.parametrize("command", ["explain", "aggregate"])
+    def test_a_rejected_collation_is_left_out(self, indexed, fail_point, command):
+        """A command that the server rejects because of its collation is sent again without it."""
+        indexed.insert_many([{"_id": 1, "owner": "ada", "totalRequest": "5"}, {"_id": 2, "owner": "ada"}])
+        collection = fail_point(command, {"times": 1}, errorCode=115)
+        lines = check(collection)
+        assert lines[1] == INDEX
+        assert lines[2].endswith("is returned as 0 (string 1)")
+        assert lines[3:] == ["ok owner types: string 2", "ok no owner: all projects have an owner (2 checked)"]
 
 
 class TestCommand:

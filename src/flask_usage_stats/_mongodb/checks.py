@@ -11,11 +11,12 @@ from uuid import UUID
 
 import pymongo
 from bson import Decimal128, ObjectId
+from pymongo.collation import Collation
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from ..protocols import Owner
-from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, build_store_error
+from .driver import DRIVER_ERRORS, build_store_error, call_with_collation, is_view_collation_refused
 from .indexes import index_serves
 from .mapping import CollectionMapping, Document
 from .store import ProjectStore, open_store, validate_timeout
@@ -73,13 +74,13 @@ def _run_checks(collection: Collection[Document], mapping: CollectionMapping, ti
     try:
         index = CheckResult("index", *_check_index(collection, mapping))
     except DRIVER_ERRORS as error:
-        index = CheckResult("index", Status.UNKNOWN, _describe(error, timeout))
+        index = CheckResult("index", *_describe(error, timeout))
     yield index
     try:
         tally = _Tally(collection, mapping)
     except DRIVER_ERRORS as error:
-        detail = _describe(error, timeout)
-        yield from (CheckResult(name, Status.UNKNOWN, detail) for name in ("counts", "owner types", "no owner"))
+        names = ("counts", "owner types", "no owner")
+        yield from (CheckResult(name, *_describe(error, timeout)) for name in names)
         return
     yield tally.check_counts()
     if mapping.uses_owner_field:
@@ -89,10 +90,12 @@ def _run_checks(collection: Collection[Document], mapping: CollectionMapping, ti
         yield from (CheckResult(name, Status.UNKNOWN, _OWNER_FILTER_DETAIL) for name in ("owner types", "no owner"))
 
 
-def _describe(error: Exception, timeout: float) -> str:
+def _describe(error: Exception, timeout: float) -> tuple[Status, str]:
     if isinstance(error, PyMongoError) and error.timeout:
-        return f"not finished within {timeout:g} seconds; increase --timeout"
-    return str(build_store_error("the check failed", error))
+        return Status.UNKNOWN, f"not finished within {timeout:g} seconds; increase --timeout"
+    # Reads of a view with a collation fail as well.
+    status = Status.PROBLEM if is_view_collation_refused(error) else Status.UNKNOWN
+    return status, str(build_store_error("the check failed", error))
 
 
 def _check_reachable(collection: Collection[Document], timeout: float) -> CheckResult:
@@ -154,17 +157,19 @@ def _explain(
         "find": collection.name,
         "filter": mapping.build_filter(owner),
         "projection": mapping.projection,
-        "collation": SIMPLE_COLLATION.document,
         "hint": hint,
     }
-    response = collection.database.command(
-        "explain",
-        find,
-        verbosity="queryPlanner",
-        codec_options=collection.codec_options,
-        read_preference=collection.read_preference,
-    )
-    nodes = list(_iter_plan_nodes(response["queryPlanner"]["winningPlan"]))
+
+    def explain(collation: Collation | None) -> Document:
+        return collection.database.command(
+            "explain",
+            find if collation is None else find | {"collation": collation.document},
+            verbosity="queryPlanner",
+            codec_options=collection.codec_options,
+            read_preference=collection.read_preference,
+        )
+
+    nodes = list(_iter_plan_nodes(call_with_collation(explain)["queryPlanner"]["winningPlan"]))
     return {node["stage"] for node in nodes if "stage" in node}, {
         node["indexName"] for node in nodes if "indexName" in node
     }
@@ -191,7 +196,8 @@ class _Tally:
         self._owner_types: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
         self._without_owner: Counter[bool] = Counter()
         self._documents: Counter[bool] = Counter()
-        for group in collection.aggregate(_build_tally_pipeline(mapping), collation=SIMPLE_COLLATION):
+        pipeline = _build_tally_pipeline(mapping)
+        for group in call_with_collation(lambda collation: list(collection.aggregate(pipeline, collation=collation))):
             self._add(group["_id"], group["documents"])
 
     def _add(self, key: Mapping[str, Any], documents: int) -> None:

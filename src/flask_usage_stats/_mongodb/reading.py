@@ -19,7 +19,6 @@ from pymongo.cursor import Cursor
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from .._core.fields import ID
-from ..errors import StoreError
 from ..protocols import Owner
 from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, TimeLimit, build_store_error, is_collation_refused
 from .indexes import find_serving_index
@@ -32,11 +31,10 @@ _BATCH_SIZE: Final = 2000  # documents; large enough for few round trips, small 
 _CLOSE_TIMEOUT: Final = 0.5  # seconds
 _UUID_LENGTH: Final = 16  # bytes
 _WARNING_INTERVAL: Final = 3600  # seconds
-# Error codes of the server: the login failed; no index has the name in the hint; the view has another collation.
+# Error codes of the server: the login failed; no index has the name in the hint; a view has no indexes.
 _AUTHENTICATION_FAILED: Final = 18
 _BAD_HINT: Final = 2
 _NOT_SUPPORTED_ON_VIEW: Final = 166
-_VIEW_COLLATION: Final = 167
 
 _last_warning: float | None = None
 
@@ -144,11 +142,6 @@ def _adapt_options(
         options = options._replace(has_collation=False)
         cache.set(collection, options)
         return options
-    if error.code == _VIEW_COLLATION:
-        raise StoreError(
-            "the view has a collation, so owners cannot be compared exactly: pass the underlying collection,"
-            " or recreate the view without a collation"
-        ) from error
     raise build_store_error("the projects could not be read", error) from error
 
 
