@@ -1,5 +1,6 @@
 """The checks of a collection on a real server, and the exit codes of their command."""
 
+from datetime import datetime
 from uuid import UUID
 
 import mongomock
@@ -8,13 +9,15 @@ from bson import Decimal128, ObjectId
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from flask_usage_stats import ConfigurationError, ProjectStore
-from flask_usage_stats._mongodb.checks import Status, _iter_plan_nodes, run_checks
+from flask_usage_stats._mongodb.checks import Status, run_checks
 
 REACHABLE = "ok reachable: the database responds"
 INDEX = "ok index: the query uses usage_stats_owner"
+FIELDS = "ok fields: found in at least one project: totalRequest"
 OWNER_FILTER = "owner_filter selects the projects, so this cannot be checked"
 
 
@@ -28,6 +31,12 @@ def check(store, timeout=30):
 def indexed(projects):
     ProjectStore(projects).ensure_indexes()
     return projects
+
+
+@pytest.fixture
+def time_series(database):
+    yield database.create_collection("series", timeseries={"timeField": "createdAt", "metaField": "meta"})
+    database.drop_collection("series")  # before the other collections that the server created for it
 
 
 @pytest.fixture
@@ -49,23 +58,29 @@ def fail_point(projects, mongodb_uri):
     admin.command({"configureFailPoint": "failCommand", "mode": "off"})
 
 
+@pytest.fixture
+def explanation(monkeypatch):
+    """Return a function that replaces the server's response to ``explain``."""
+
+    def set_response(response):
+        command = Database.command
+
+        def explain(self, name, *arguments, **options):
+            return response if name == "explain" else command(self, name, *arguments, **options)
+
+        monkeypatch.setattr(Database, "command", explain)
+
+    return set_response
+
+
 def test_a_status_has_an_exit_code_and_a_name():
     """The value of a status is an exit code, its text is the printed name."""
     assert [(int(status), str(status)) for status in Status] == [(0, "ok"), (1, "problem"), (2, "unknown")]
 
 
-def test_rejected_plans_are_ignored():
-    """A plan is read with the plans of its shards, but without those that the server rejected."""
-    shards = [
-        {"winningPlan": {"stage": "FETCH", "inputStage": {"stage": "IXSCAN"}, "rejectedPlans": [{"stage": "OR"}]}}
-    ]
-    nodes = _iter_plan_nodes({"stage": "SHARD_MERGE", "shards": shards, "rejectedPlans": [{"stage": "COLLSCAN"}]})
-    assert [node["stage"] for node in nodes if "stage" in node] == ["SHARD_MERGE", "FETCH", "IXSCAN"]
-
-
 class TestOk:
     def test_every_check_is_ok(self, indexed):
-        """A collection without problems has five results."""
+        """A collection without problems has six results."""
         indexed.insert_many(
             [
                 {"owner": "ada", "totalRequest": 1},
@@ -81,6 +96,7 @@ class TestOk:
             "ok counts: all counts are finite numbers or missing (4 checked)",
             "ok owner types: string 4",
             "ok no owner: all projects have an owner (4 checked)",
+            FIELDS,
         ]
 
     def test_an_empty_collection_is_ok(self, indexed):
@@ -91,6 +107,7 @@ class TestOk:
             "ok counts: all counts are finite numbers or missing (0 checked)",
             "ok owner types: no owners",
             "ok no owner: all projects have an owner (0 checked)",
+            "ok fields: no projects",
         ]
 
     def test_numbers_are_one_owner_type(self, indexed):
@@ -120,7 +137,37 @@ class TestOk:
             "ok counts: all counts are finite numbers or missing (1 checked); affected excluded projects: 1 of 1",
             "ok owner types: binData 1",
             "ok no owner: all projects have an owner (1 checked); affected excluded projects: 1 of 1",
+            "ok fields: found in at least one project: stats.hits (totalRequest), meta.user (owner), state (status)",
         ]
+
+    def test_an_optional_field_may_be_missing(self, projects):
+        """A field other than the count may be missing in all projects, unless it is mapped."""
+        projects.insert_one({"owner": "ada", "totalRequest": None})
+        assert check(projects)[5] == FIELDS
+
+    def test_the_index_of_a_time_series(self, time_series):
+        """The server explains a query of a time series as a pipeline."""
+        time_series.insert_one({"createdAt": datetime(2024, 1, 1), "meta": {"owner": "ada"}, "totalRequest": 1})
+        store = ProjectStore(time_series, fields={"owner": "meta.owner"})
+        store.ensure_indexes()
+        assert check(store)[1] == "ok index: the query uses usage_stats_meta.owner"
+
+    def test_a_sharded_plan(self, indexed, explanation):
+        """A plan is read with the plans of its shards, but without those that the server rejected."""
+        indexed.insert_one({"owner": "ada"})
+        used = {"stage": "FETCH", "inputStage": {"stage": "IXSCAN", "indexName": "usage_stats_owner"}}
+        rejected = [{"stage": "COLLSCAN"}, {"stage": "IXSCAN", "indexName": "other"}]
+        shards = [{"winningPlan": used, "rejectedPlans": rejected}]
+        explanation({"queryPlanner": {"winningPlan": {"stage": "SHARD_MERGE", "shards": shards}}})
+        assert check(indexed)[1] == INDEX
+
+    @pytest.mark.parametrize("path", ["stage", "indexName"])
+    def test_a_field_is_not_a_part_of_the_plan(self, projects, path):
+        """Fields that are named like the keys of a plan do not change the result."""
+        projects.insert_one({"owner": "ada", path: "COLLSCAN"})
+        store = ProjectStore(projects, fields={"status": path}, excluded_statuses=("COLLSCAN", "deleted"))
+        store.ensure_indexes()
+        assert check(store)[1] == INDEX
 
 
 class TestProblem:
@@ -151,6 +198,19 @@ class TestProblem:
             " affected excluded projects: 1 of 1"
         )
 
+    @pytest.mark.parametrize("owner_type", [str, ObjectId, UUID])
+    def test_owners_that_owner_type_does_not_match(self, indexed, owner_type):
+        """A store with *owner_type* matches no owners if none has this type."""
+        indexed.insert_many([{"owner": 5}, {"owner": [7]}, {"owner": None}])
+        assert check(ProjectStore(indexed, owner_type=owner_type))[3] == (
+            f"problem owner types: owner_type is {owner_type.__name__}, but owners are stored as number 2"
+        )
+        assert check(ProjectStore(indexed, owner_type=int))[3] == "ok owner types: number 2"
+
+    def test_owner_type_without_owners(self, indexed):
+        """Without owners, *owner_type* is not wrong."""
+        assert check(ProjectStore(indexed, owner_type=int))[3] == "ok owner types: no owners"
+
     def test_owners_of_an_unsupported_type(self, indexed):
         """Owners with a type that ``authenticate`` cannot return match no user."""
         indexed.insert_many([{"owner": {"id": 1}}, {"owner": {}}])
@@ -174,11 +234,28 @@ class TestProblem:
             "problem index: no index on (owner): a project updated during the read can be missed; run `flask usage ensure-indexes`"
         )
 
-    @pytest.mark.parametrize(("usable", "plan"), [("sparse", "uses sparse"), ("none", "scans the entire collection")])
+    def test_a_path_that_no_project_has(self, projects):
+        """A mapped path that does not exist in any project is a problem, also within arrays of documents."""
+        projects.insert_one({"owner": "ada", "totalRequest": 1, "name": "blog", "tags": [{"plan": "pro"}]})
+        fields = {"name": "name", "totalRequest": "stat.hits.total", "plan": "tags.plam", "_id": "slug"}
+        assert check(ProjectStore(projects, fields=fields))[5] == (
+            "problem fields: not found in any project: stat.hits.total (totalRequest), tags.plam (plan), slug (_id)"
+        )
+
+    def test_a_count_that_no_project_has(self, indexed):
+        """If no project has a count, all are returned as 0, so this is a problem even if the path is the default."""
+        indexed.insert_one({"owner": "ada", "requests": 5})
+        assert check(indexed)[5] == "problem fields: not found in any project: totalRequest"
+
+    @pytest.mark.parametrize(
+        ("usable", "plan"),
+        [("sparse", "uses sparse"), ("wildcard", "uses wildcard"), ("none", "scans the entire collection")],
+    )
     def test_an_index_that_the_query_does_not_use(self, projects, usable, plan):
         """An index that the query does not use is a problem, whatever the query uses instead of it."""
         projects.insert_one({"owner": "ada"})
         projects.create_index([("owner", 1), ("name", 1)], sparse=True, name="sparse")
+        projects.create_index([("$**", 1)], name="wildcard")
         store = ProjectStore(projects)
         store.ensure_indexes()
         query = {"query": store._mapping.build_filter("ada"), "projection": store._mapping.projection}
@@ -187,13 +264,19 @@ class TestProblem:
         )
         assert check(store)[1] == f"problem index: usage_stats_owner exists, but the query {plan}"
 
+    def test_a_wildcard_index_does_not_serve(self, projects):
+        """A wildcard index alone is not enough, although the server uses it."""
+        projects.insert_one({"owner": "ada"})
+        projects.create_index([("$**", 1)])
+        assert check(projects)[1].startswith("problem index: no index on (owner)")
+
     def test_a_view_with_a_collation(self, projects):
         """A view with a collation is a problem, because its projects cannot be read; the detail says what to do."""
         options = {"viewOn": projects.name, "pipeline": [], "collation": {"locale": "en"}}
         view = projects.database.create_collection("view", **options)
         lines = check(view)[2:]
         assert [line.split(": ")[0] for line in lines] == [
-            f"problem {name}" for name in ("counts", "owner types", "no owner")
+            f"problem {name}" for name in ("counts", "owner types", "no owner", "fields")
         ]
         assert all(line.endswith("or recreate the view without a collation") for line in lines)
 
@@ -218,8 +301,32 @@ class TestUnknown:
         assert lines[0] == REACHABLE
         assert lines[2:] == [
             f"unknown {name}: not finished within 0.5 seconds; increase --timeout"
-            for name in ("counts", "owner types", "no owner")
+            for name in ("counts", "owner types", "no owner", "fields")
         ]
+
+    @pytest.mark.parametrize("code", [59, 115])
+    def test_a_server_without_explain(self, indexed, fail_point, code):
+        """If the server cannot explain a query, it is not known whether the query uses the index."""
+        indexed.insert_one({"owner": "ada"})
+        line = check(fail_point("explain", errorCode=code))[1]
+        assert line.startswith(
+            f"unknown index: usage_stats_owner exists, but the query cannot be explained: OperationFailure {code} Comm"
+        )
+
+    def test_a_slow_explanation(self, indexed, fail_point):
+        """If the explanation times out, the time limit is named."""
+        indexed.insert_one({"owner": "ada"})
+        line = check(fail_point("explain", errorCode=50))[1]
+        assert line == "unknown index: not finished within 30 seconds; increase --timeout"
+
+    @pytest.mark.parametrize("response", [{"ok": 1.0}, {"queryPlanner": {"winningPlan": {"stage": "IXSCAN"}}}])
+    def test_an_explanation_without_an_index(self, indexed, explanation, response):
+        """If the explanation names no index, it is not known whether the query uses the index."""
+        indexed.insert_one({"owner": "ada"})
+        explanation(response)
+        assert check(indexed)[1] == (
+            "unknown index: usage_stats_owner exists, but the server does not report which index the query uses"
+        )
 
     def test_a_rejected_command_does_not_affect_the_other_checks(self, indexed):
         """A view has no indexes, so that check fails, but the documents are counted."""
@@ -231,17 +338,19 @@ class TestUnknown:
             "ok counts: all counts are finite numbers or missing (1 checked)",
             "ok owner types: no owners",
             "problem no owner: 1 of 1 projects have no owner",
+            FIELDS,
         ]
 
     def test_owner_filter_leaves_only_the_counts(self, projects):
-        """With *owner_filter* the owner's field is not used, so only the counts are checked."""
-        projects.insert_one({"team": 1})
+        """With *owner_filter* the owner's field is not used, so only the counts and the fields are checked."""
+        projects.insert_one({"team": 1, "totalRequest": 5})
         assert check(ProjectStore(projects, owner_filter=lambda owner: {"team": 1})) == [
             REACHABLE,
             f"unknown index: {OWNER_FILTER}",
             "ok counts: all counts are finite numbers or missing (1 checked)",
             f"unknown owner types: {OWNER_FILTER}",
             f"unknown no owner: {OWNER_FILTER}",
+            FIELDS,
         ]
 
     def test_mongomock_is_not_checked(self):
@@ -266,7 +375,7 @@ class TestServersWithoutCollations:
         lines = check(collection)
         assert lines[1] == INDEX
         assert lines[2].endswith("is returned as 0 (string 1)")
-        assert lines[3:] == ["ok owner types: string 2", "ok no owner: all projects have an owner (2 checked)"]
+        assert lines[3:] == ["ok owner types: string 2", "ok no owner: all projects have an owner (2 checked)", FIELDS]
 
 
 class TestCommand:
@@ -284,7 +393,7 @@ class TestCommand:
         result = run(indexed)
         assert (result.exit_code, result.stderr) == (0, "")
         assert result.stdout.splitlines()[0] == "ok       reachable: the database responds"
-        assert result.stdout.count("\n") == 5
+        assert result.stdout.count("\n") == 6
 
     def test_a_problem_exits_with_1(self, run, projects):
         """If there is a problem, the exit code is 1, even if another result is unknown."""

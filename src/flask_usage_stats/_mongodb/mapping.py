@@ -38,14 +38,16 @@ class CollectionMapping:
         paths = _resolve_paths(fields)
         response_paths = {name: path for name, path in paths.items() if name != OWNER}
         _validate_owner_arguments(owner_filter, owner_type, fields)
+        #: The paths of the fields that *fields* contains.
+        self.mapped_paths: Final[Mapping[str, str]] = dict(fields or {})
         self.owner_path: Final = paths[OWNER]
         self.id_path: Final = paths[ID]
         self.count_path: Final = paths[COUNT]
         self.status_path: Final = paths[STATUS]
         self.projection: Final = _build_projection(response_paths.values())
         self.excluded_statuses: Final = _validate_statuses(excluded_statuses)
+        self.owner_type: Final = owner_type
         self._owner_filter = owner_filter
-        self._owner_type = owner_type
         self._status_filter = _build_status_filter(self.status_path, self.excluded_statuses)
         renamed = any(name != path for name, path in response_paths.items())
         self._split_paths = {name: path.split(".") for name, path in response_paths.items()} if renamed else None
@@ -75,8 +77,8 @@ class CollectionMapping:
         return [dict(_rename(document, self._split_paths)) for document in documents]
 
     def _build_owner_filter(self, owner: Owner) -> Document | None:
-        if isinstance(owner, str) and self._owner_type is not None:
-            converted = convert_owner(owner, self._owner_type)
+        if isinstance(owner, str) and self.owner_type is not None:
+            converted = convert_owner(owner, self.owner_type)
             if converted is None:
                 return None
             owner = converted
@@ -88,7 +90,7 @@ class CollectionMapping:
                     f"owner_filter must return a non-empty dict, got {got}: an empty filter would match every project"
                 )
             return match
-        if isinstance(owner, str) and self._owner_type is None and is_object_id_text(owner):
+        if isinstance(owner, str) and self.owner_type is None and is_object_id_text(owner):
             return {self.owner_path: {"$in": [ObjectId(owner), owner]}}
         return {self.owner_path: {"$eq": owner}}
 
