@@ -1,14 +1,17 @@
 """The checks of a collection on a real server, and the exit codes of their command."""
 
 from datetime import datetime
+from struct import pack
 from uuid import UUID
 
 import mongomock
 import pytest
-from bson import Decimal128, ObjectId
+from bson import Decimal128, ObjectId, encode
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
@@ -18,6 +21,7 @@ from flask_usage_stats._mongodb.checks import Status, run_checks
 REACHABLE = "ok reachable: the database responds"
 INDEX = "ok index: the query uses usage_stats_owner"
 FIELDS = "ok fields: found in at least one project: totalRequest"
+HEX = "507f1f77bcf86cd799439011"
 OWNER_FILTER = "owner_filter selects the projects, so this cannot be checked"
 
 
@@ -56,6 +60,25 @@ def fail_point(projects, mongodb_uri):
 
         yield arm
     admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+@pytest.fixture
+def refused_collations(projects, monkeypatch):
+    """Return a collection whose operations fail if they have a collation."""
+
+    def refusing(method):
+        def call(self, *arguments, **options):
+            commands = [argument for argument in arguments if isinstance(argument, dict)]
+            if any(command.get("collation") is not None for command in [options, *commands]):
+                raise OperationFailure("collations are not supported", 303)
+            return method(self, *arguments, **options)
+
+        return call
+
+    for name in ("find", "aggregate"):
+        monkeypatch.setattr(Collection, name, refusing(getattr(Collection, name)))
+    monkeypatch.setattr(Database, "command", refusing(Database.command))
+    return projects
 
 
 @pytest.fixture
@@ -174,12 +197,29 @@ class TestProblem:
     def test_counts_that_are_not_finite_numbers(self, indexed):
         """Invalid counts are reported by type; excluded projects are counted separately."""
         bad = [float("nan"), float("inf"), float("-inf"), Decimal128("NaN"), Decimal128("-1E400"), "5", True, [5], {}]
-        indexed.insert_many([{"owner": "ada", "totalRequest": value} for value in [*bad, 1.7e308, None]])
+        values = [1.7e308, None, *bad]
+        indexed.insert_many([{"_id": n, "owner": "ada", "totalRequest": value} for n, value in enumerate(values, -2)])
         indexed.insert_many([{"owner": "ada", "totalRequest": value, "status": "deleted"} for value in ["5", 5]])
         assert check(indexed)[2] == (
             "problem counts: 9 of 11 projects have a count that is not a finite number and is returned as 0"
-            " (array 1, bool 1, decimal 2, double 3, object 1, string 1); affected excluded projects: 1 of 2"
+            " (array 1, bool 1, decimal 2, double 3, object 1, string 1), for example: 0, 1, 2, 3, 4;"
+            " affected excluded projects: 1 of 2"
         )
+
+    def test_invalid_counts_have_the_ids_of_the_response(self, projects):
+        """Ids have the form in which they are returned, at their path, and are escaped as in the log."""
+        store = ProjectStore(projects, fields={"_id": "slug", "totalRequest": "hits"})
+        store.ensure_indexes()
+        slugs = [ObjectId(HEX), "a\x1b\u202e", 2**60, None]
+        projects.insert_many([{"owner": "ada", "slug": slug, "hits": "5"} for slug in slugs] + [{"hits": "5"}])
+        assert check(store)[2].endswith(rf"(string 5), for example: '{HEX}', 'a\x1b\u202e', '{2**60}', None, None")
+
+    def test_invalid_counts_without_ids(self, indexed):
+        """If the ids cannot be read, the counts are reported nevertheless."""
+        document = encode({"owner": "ada", "totalRequest": "5"})
+        binary = b"\5_id\0" + pack("<i", 2) + b"\2ab"  # the driver cannot decode it
+        indexed.insert_one(RawBSONDocument(pack("<i", len(document) + len(binary)) + binary + document[4:]))
+        assert check(indexed)[2].endswith("is returned as 0 (string 1)")
 
     def test_the_invalid_counts_are_those_that_are_0_in_the_response(self, get_usage, indexed, caplog):
         """The check and the response agree on which counts are invalid."""
@@ -374,8 +414,15 @@ class TestServersWithoutCollations:
         collection = fail_point(command, {"times": 1}, errorCode=115)
         lines = check(collection)
         assert lines[1] == INDEX
-        assert lines[2].endswith("is returned as 0 (string 1)")
+        assert lines[2].endswith("is returned as 0 (string 1), for example: 1")
         assert lines[3:] == ["ok owner types: string 2", "ok no owner: all projects have an owner (2 checked)", FIELDS]
+
+    def test_ids_are_found_without_a_collation(self, indexed, refused_collations):
+        """A server that always rejects collations has every result."""
+        indexed.insert_one({"_id": 1, "owner": "ada", "totalRequest": "5"})
+        lines = check(refused_collations)
+        assert lines[1] == INDEX
+        assert lines[2].endswith("(string 1), for example: 1")
 
 
 class TestCommand:
@@ -403,6 +450,14 @@ class TestCommand:
         result = run(view)
         assert (result.exit_code, result.stderr) == (1, "")
         assert {line.split(" ")[0] for line in result.stdout.splitlines()} == {"ok", "problem", "unknown"}
+
+    def test_ids_are_escaped_for_the_encoding(self, app_factory, projects):
+        """Characters that the output does not support are escaped."""
+        projects.insert_one({"_id": "blög", "owner": "ada", "totalRequest": "5"})
+        runner = app_factory(projects).test_cli_runner(charset="ascii")
+        result = runner.invoke(args=["usage", "check"])
+        assert result.exit_code == 1
+        assert result.stdout.splitlines()[2].endswith(r"for example: 'bl\xf6g'")
 
     def test_index_names_are_escaped(self, run, projects):
         """An index name cannot control the terminal."""

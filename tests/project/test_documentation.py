@@ -169,7 +169,7 @@ def sample(names):
         names["db"].projects.insert_many([row | {"_id": ObjectId(row["_id"]), "owner": "ada"} for row in rows])
         names["db"].projects.insert_many(
             [
-                {"owner": ObjectId(), "name": "wiki", "totalRequest": "12"},
+                {"_id": "wiki", "owner": ObjectId(), "totalRequest": "12"},
                 {"owner": ObjectId(), "name": "old", "totalRequest": "7", "status": "deleted"},
                 {"name": "lost"},
             ]

@@ -1,6 +1,6 @@
 """Check a collection for problems that make usage statistics wrong or slow.
 
-The checks only read. Their details contain counts, types, paths and index names, but no stored values.
+The checks only read. Their details contain counts, types, paths, index names and ids, but no other stored values.
 """
 
 from collections import Counter
@@ -15,8 +15,10 @@ from pymongo.collation import Collation
 from pymongo.collection import Collection
 from pymongo.errors import OperationFailure, PyMongoError
 
-from .._core.fields import COUNT
+from .._core.fields import COUNT, ID
 from .._core.owners import OwnerType
+from .._core.text import short_repr
+from .._core.values import to_id
 from ..protocols import Owner
 from .driver import DRIVER_ERRORS, build_store_error, call_with_collation, is_view_collation_refused
 from .indexes import index_serves
@@ -46,6 +48,7 @@ class CheckResult(NamedTuple):
 
 _PING_TIMEOUT: Final = 5  # seconds
 _SAMPLE_SIZE: Final = 100  # documents
+_MAX_EXAMPLES: Final = 5
 _NUMBER_TYPES: Final = ("int", "long", "double", "decimal")
 _EMPTY_TYPES: Final = ("missing", "null", "undefined")
 # The stored type of each type of owner id.
@@ -216,6 +219,7 @@ class _Tally:
         pipeline = _build_tally_pipeline(mapping)
         for group in call_with_collation(lambda collation: list(collection.aggregate(pipeline, collation=collation))):
             self._add(group)
+        self._examples = _find_invalid_counts(collection, mapping) if self._invalid_counts[False] else []
 
     def _add(self, group: Mapping[str, Any]) -> None:
         key, documents = group["_id"], group["documents"]
@@ -251,6 +255,8 @@ class _Tally:
             f"{invalid.total():,} of {self._documents[False]:,} projects have a count that is not a finite number"
             f" and is returned as 0 ({_format_counts(invalid)})"
         )
+        if self._examples:
+            detail += f", for example: {', '.join(self._examples)}"
         return CheckResult(name, Status.PROBLEM, detail + excluded)
 
     def check_owner_types(self) -> CheckResult:
@@ -352,3 +358,19 @@ def _build_count_check(mapping: CollectionMapping) -> Document:
 def _build_existence(value: str) -> Document:
     # A path through an array of documents that lack it is an empty array.
     return {"$and": [{"$ne": [{"$type": value}, "missing"]}, {"$ne": [value, []]}]}
+
+
+def _find_invalid_counts(collection: Collection[Document], mapping: CollectionMapping) -> list[str]:
+    """Return the first five ids, as they are logged, of projects whose count is returned as 0.
+
+    The list is empty if they cannot be read, because they only illustrate a result that is already known.
+    """
+    condition = {"$expr": {"$and": [_build_count_check(mapping), {"$not": [_build_exclusion(mapping)]}]}}
+    projection = {path: 1 for path in mapping.projection if path in (ID, mapping.id_path)}
+    try:
+        documents = call_with_collation(
+            lambda collation: list(collection.find(condition, projection, collation=collation, limit=_MAX_EXAMPLES))
+        )
+    except DRIVER_ERRORS:
+        return []
+    return [short_repr(to_id(document.get(ID))) for document in mapping.rename_fields(documents)]
