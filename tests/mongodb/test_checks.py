@@ -25,10 +25,10 @@ HEX = "507f1f77bcf86cd799439011"
 OWNER_FILTER = "owner_filter selects the projects, so this cannot be checked"
 
 
-def check(store, timeout=30):
+def check(store, timeout=30, owner=None):
     """Run all checks and return one line per result."""
     store = store if isinstance(store, ProjectStore) else ProjectStore(store)
-    return [f"{status} {name}: {detail}" for name, status, detail in run_checks(store, timeout)]
+    return [f"{status} {name}: {detail}" for name, status, detail in run_checks(store, timeout, owner)]
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def refused_collations(projects, monkeypatch):
 
         return call
 
-    for name in ("find", "aggregate"):
+    for name in ("find", "aggregate", "count_documents"):
         monkeypatch.setattr(Collection, name, refusing(getattr(Collection, name)))
     monkeypatch.setattr(Database, "command", refusing(Database.command))
     return projects
@@ -314,9 +314,9 @@ class TestProblem:
         """A view with a collation is a problem, because its projects cannot be read; the detail says what to do."""
         options = {"viewOn": projects.name, "pipeline": [], "collation": {"locale": "en"}}
         view = projects.database.create_collection("view", **options)
-        lines = check(view)[2:]
+        lines = check(view, owner="ada")[2:]
         assert [line.split(": ")[0] for line in lines] == [
-            f"problem {name}" for name in ("counts", "owner types", "no owner", "fields")
+            f"problem {name}" for name in ("counts", "owner types", "no owner", "fields", "owner")
         ]
         assert all(line.endswith("or recreate the view without a collation") for line in lines)
 
@@ -337,11 +337,11 @@ class TestUnknown:
     def test_a_timeout_keeps_the_earlier_results(self, fail_point):
         """If the pass over the collection times out, the earlier results are returned."""
         slow = fail_point("aggregate", blockConnection=True, blockTimeMS=3000)
-        lines = check(slow, timeout=0.5)
+        lines = check(slow, timeout=0.5, owner="ada")
         assert lines[0] == REACHABLE
         assert lines[2:] == [
             f"unknown {name}: not finished within 0.5 seconds; increase --timeout"
-            for name in ("counts", "owner types", "no owner", "fields")
+            for name in ("counts", "owner types", "no owner", "fields", "owner")
         ]
 
     @pytest.mark.parametrize("code", [59, 115])
@@ -417,12 +417,69 @@ class TestServersWithoutCollations:
         assert lines[2].endswith("is returned as 0 (string 1), for example: 1")
         assert lines[3:] == ["ok owner types: string 2", "ok no owner: all projects have an owner (2 checked)", FIELDS]
 
-    def test_ids_are_found_without_a_collation(self, indexed, refused_collations):
+    def test_ids_and_owners_are_found_without_a_collation(self, indexed, refused_collations):
         """A server that always rejects collations has every result."""
         indexed.insert_one({"_id": 1, "owner": "ada", "totalRequest": "5"})
-        lines = check(refused_collations)
+        lines = check(refused_collations, owner="ada")
         assert lines[1] == INDEX
         assert lines[2].endswith("(string 1), for example: 1")
+        assert lines[6] == "ok owner: projects that match str 'ada': 1, without excluded statuses: 1"
+
+
+class TestOwner:
+    """With an owner id, the last result says why the owner's list is empty or not."""
+
+    @pytest.fixture
+    def stored(self, indexed):
+        owners = ["ada", ["bob", "ada"], 7, "8", ObjectId(HEX), HEX, "3" * 32]
+        indexed.insert_many([{"owner": owner, "totalRequest": 1} for owner in owners])
+        indexed.insert_many([{"owner": owner, "status": "deleted"} for owner in ("ada", "eve")])
+        return indexed
+
+    @pytest.mark.parametrize(
+        ("owner", "owner_type", "expected"),
+        [
+            ("ada", None, "ok owner: projects that match str 'ada': 3, without excluded statuses: 2"),
+            ("eve", None, "problem owner: projects that match str 'eve': 1, without excluded statuses: 0"),
+            (HEX, None, f"ok owner: projects that match str '{HEX}' as ObjectId or str: 2, without excluded statuses: 2"),
+            ("7", int, "ok owner: projects that match str '7' as int: 1, without excluded statuses: 1"),
+            (7, str, "ok owner: projects that match int 7: 1, without excluded statuses: 1"),
+            ("7", None, "problem owner: projects that match str '7': 0; that match int 7: 1 (use owner_type=int)"),
+            (8, None, "problem owner: projects that match int 8: 0; that match str '8': 1 (return str from authenticate)"),
+            ("ADA", None, "problem owner: projects that match str 'ADA': 0; the id with another type matches none either"),
+            ("9", None, "problem owner: projects that match str '9': 0; the id with another type matches none either"),
+            ("ada", int, "problem owner: str 'ada' cannot be converted to the store's owner_type, so it matches no projects; that match str 'ada': 3 (use owner_type=str)"),
+            ("a\x1b", int, r"problem owner: str 'a\x1b' cannot be converted to the store's owner_type, so it matches no projects; the id with another type matches none either"),
+            ("3" * 32, UUID, f"problem owner: projects that match str '{'3' * 32}' as UUID: 0; that match str '{'3' * 32}': 1 (use owner_type=str)"),
+        ],
+    )  # fmt: skip
+    def test_the_owner_field(self, stored, owner, owner_type, expected):
+        """The result says how the id is converted, what it matches, and the type with which it would match."""
+        assert check(ProjectStore(stored, owner_type=owner_type), owner=owner)[6] == expected
+
+    @pytest.mark.parametrize(
+        ("owner", "expected"),
+        [
+            ("ada", "ok owner: projects that match str 'ada': 3, without excluded statuses: 2"),
+            (HEX, f"ok owner: projects that match str '{HEX}': 1, without excluded statuses: 1"),
+            ("7", "problem owner: projects that match str '7': 0; that match int 7: 1 (use owner_type=int)"),
+            ("9", "problem owner: projects that match str '9': 0; the id with another type matches none either"),
+        ],
+    )
+    def test_owner_filter(self, stored, owner, expected):
+        """With *owner_filter*, the filter decides what matches."""
+        store = ProjectStore(stored, owner_filter=lambda owner: {"owner": {"$eq": owner}})
+        assert check(store, owner=owner)[6] == expected
+
+    def test_owner_filter_for_one_type(self, stored):
+        """A filter that fails with other types of ids is not an error."""
+        store = ProjectStore(stored, owner_filter=lambda owner: {"owner": owner.lower()})
+        assert check(store, owner="9")[6].endswith("'9': 0; the id with another type matches none either")
+
+    def test_an_invalid_owner_filter(self, stored):
+        """An error of the filter is raised, because every read fails with it."""
+        with pytest.raises(ConfigurationError, match="owner_filter must return a non-empty dict"):
+            check(ProjectStore(stored, owner_filter=lambda owner: {}), owner="ada")
 
 
 class TestCommand:
@@ -450,6 +507,16 @@ class TestCommand:
         result = run(view)
         assert (result.exit_code, result.stderr) == (1, "")
         assert {line.split(" ")[0] for line in result.stdout.splitlines()} == {"ok", "problem", "unknown"}
+
+    def test_an_owner_is_checked_with_its_type(self, run, indexed):
+        """The options of the owner are those of the report."""
+        indexed.insert_one({"owner": 7, "totalRequest": 5})
+        result = run(indexed, "--owner", "7", "--owner-type", "int")
+        line = "ok       owner: projects that match int 7: 1, without excluded statuses: 1"
+        assert (result.exit_code, result.stdout.splitlines()[6]) == (0, line)
+        result = run(indexed, "--owner", "x", "--owner-type", "int")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == "Error: --owner must be an id of type int\n"
 
     def test_ids_are_escaped_for_the_encoding(self, app_factory, projects):
         """Characters that the output does not support are escaped."""

@@ -67,13 +67,7 @@ def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
 def _add_report(group: click.Group, store: UsageStore) -> None:
     @group.command()
     @click.option("--owner", metavar="ID", required=True, help="The owner id, as returned by authenticate.")
-    @click.option(
-        "--owner-type",
-        type=click.Choice(list(_OWNER_TYPES), case_sensitive=False),
-        default="text",
-        show_default=True,
-        help="The type of the owner id that authenticate returns; text is a string.",
-    )
+    @_add_owner_type
     @_add_parameters
     @click.option(
         "--format",
@@ -98,8 +92,10 @@ def _add_check(group: click.Group, store: UsageStore) -> None:
         show_default=True,
         help="Time limit for all checks together, in seconds (up to 3600).",
     )
+    @click.option("--owner", metavar="ID", help="Check as well which projects this owner id matches.")
+    @_add_owner_type
     @click.pass_context
-    def check(context: click.Context, timeout: float) -> None:
+    def check(context: click.Context, timeout: float, owner: str | None, owner_type: str) -> None:
         """Check the database, the index and the documents. Nothing is written.
 
         The documents are read once, and nothing is written.
@@ -108,8 +104,9 @@ def _add_check(group: click.Group, store: UsageStore) -> None:
         is unknown, or if the command failed.
         """
         projects = _require_project_store(store, "check", Status.UNKNOWN)
+        owner_id = None if owner is None else _parse_owner(owner, _OWNER_TYPES[owner_type])
         with _report_errors(Status.UNKNOWN):
-            results = run_checks(projects, timeout)
+            results = run_checks(projects, timeout, owner_id)
         with _report_output_errors(Status.UNKNOWN):
             for name, status, detail in results:
                 _print_line(f"{status!s:<7}  {name}: {detail}")
@@ -171,6 +168,16 @@ def _add_parameters(command: Callable[..., None]) -> Callable[..., None]:
     for name, (option, metavar, text) in reversed(_PARAMETERS.items()):
         command = click.option(option, name, metavar=metavar, multiple=True, help=text)(command)
     return command
+
+
+def _add_owner_type(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--owner-type",
+        type=click.Choice(list(_OWNER_TYPES), case_sensitive=False),
+        default="text",
+        show_default=True,
+        help="The type of the owner id that authenticate returns; text is a string.",
+    )(command)
 
 
 def _print_report(store: UsageStore, owner: Owner, format_name: str, parameters: Mapping[str, tuple[str, ...]]) -> None:

@@ -16,7 +16,7 @@ from pymongo.collection import Collection
 from pymongo.errors import OperationFailure, PyMongoError
 
 from .._core.fields import COUNT, ID
-from .._core.owners import OwnerType
+from .._core.owners import OwnerType, convert_owner
 from .._core.text import short_repr
 from .._core.values import to_id
 from ..protocols import Owner
@@ -60,21 +60,25 @@ _FOUND: Final = "found_"
 _OWNER_FILTER_DETAIL: Final = "owner_filter selects the projects, so this cannot be checked"
 
 
-def run_checks(store: ProjectStore, timeout: float) -> list[CheckResult]:
+def run_checks(store: ProjectStore, timeout: float, owner: Owner | None = None) -> list[CheckResult]:
     """Run the checks on the collection of a store, one after the other.
 
     :param timeout: the time limit for all checks together, in seconds, greater than 0 and at most 3600.
+    :param owner: an owner id, to check as well which projects it matches.
     :returns: the results of the checks; only that of ``reachable`` if it is not ok.
-    :raises ConfigurationError: *timeout* is out of range, or the store's *collection* did not return a collection.
-    :raises Exception: whatever the store's *collection* raises.
+    :raises ConfigurationError: *timeout* is out of range; the store's *collection* did not return a collection; or
+        *owner_filter* did not return a non-empty ``dict``.
+    :raises Exception: whatever the store's *collection* and *owner_filter* raise.
     """
     validate_timeout(timeout)
     with pymongo.timeout(timeout):
         collection, mapping = open_store(store)
-        return list(_run_checks(collection, mapping, timeout))
+        return list(_run_checks(collection, mapping, timeout, owner))
 
 
-def _run_checks(collection: Collection[Document], mapping: CollectionMapping, timeout: float) -> Iterator[CheckResult]:
+def _run_checks(
+    collection: Collection[Document], mapping: CollectionMapping, timeout: float, owner: Owner | None
+) -> Iterator[CheckResult]:
     reachable = _check_reachable(collection, timeout)
     yield reachable
     if reachable.status is not Status.OK:
@@ -88,6 +92,12 @@ def _run_checks(collection: Collection[Document], mapping: CollectionMapping, ti
     except DRIVER_ERRORS as error:
         names = ("counts", "owner types", "no owner", "fields")
         yield from (CheckResult(name, *_describe(error, timeout)) for name in names)
+    if owner is None:
+        return
+    try:
+        yield CheckResult("owner", *_check_owner(collection, mapping, owner))
+    except DRIVER_ERRORS as error:
+        yield CheckResult("owner", *_describe(error, timeout))
 
 
 def _describe(error: Exception, timeout: float) -> tuple[Status, str]:
@@ -374,3 +384,59 @@ def _find_invalid_counts(collection: Collection[Document], mapping: CollectionMa
     except DRIVER_ERRORS:
         return []
     return [short_repr(to_id(document.get(ID))) for document in mapping.rename_fields(documents)]
+
+
+def _check_owner(collection: Collection[Document], mapping: CollectionMapping, owner: Owner) -> tuple[Status, str]:
+    """Report how an owner id is converted, and how many projects it matches.
+
+    If it does not match any project, look for it stored with other types.
+    """
+    owners = mapping.convert_owner(owner)
+    if owners:
+        match = mapping.match_owners(owners)
+        total = _count(collection, match)
+        detail = f"projects that match {_describe_owner(owner, owners)}: {total:,}"
+        if total:
+            returned = _count(collection, mapping.exclude_statuses(match))
+            detail += f", without excluded statuses: {returned:,}"
+            return Status.OK if returned else Status.PROBLEM, detail
+    else:
+        detail = f"{_format_owner(owner)} cannot be converted to the store's owner_type, so it matches no projects"
+    return Status.PROBLEM, f"{detail}; {_find_other_type(collection, mapping, owner, owners)}"
+
+
+def _find_other_type(
+    collection: Collection[Document], mapping: CollectionMapping, owner: Owner, owners: Sequence[Owner]
+) -> str:
+    """Report the first other type with which an owner id matches projects, and what to change."""
+    for owner_type in _OWNER_TYPES:
+        other = convert_owner(str(owner), owner_type)
+        if other is None or other in owners:
+            continue
+        match = _match_other(mapping, other)
+        total = 0 if match is None else _count(collection, match)
+        if total:
+            name = owner_type.__name__
+            cure = f"use owner_type={name}" if isinstance(owner, str) else f"return {name} from authenticate"
+            return f"that match {_format_owner(other)}: {total:,} ({cure})"
+    return "the id with another type matches none either"
+
+
+def _match_other(mapping: CollectionMapping, owner: Owner) -> Document | None:
+    try:
+        return mapping.match_owners([owner])
+    except Exception:  # noqa: BLE001 # an owner_filter need not support other types of owner ids
+        return None
+
+
+def _count(collection: Collection[Document], match: Document) -> int:
+    return call_with_collation(lambda collation: collection.count_documents(match, collation=collation))
+
+
+def _describe_owner(owner: Owner, owners: Sequence[Owner]) -> str:
+    types = "" if list(owners) == [owner] else f" as {' or '.join(type(each).__name__ for each in owners)}"
+    return _format_owner(owner) + types
+
+
+def _format_owner(owner: Owner) -> str:
+    return f"{type(owner).__name__} {short_repr(to_id(owner))}"
