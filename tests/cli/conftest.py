@@ -1,9 +1,12 @@
-"""Fixtures: a command runner, a terminal and a filled collection."""
+"""Fixtures: a command runner, a terminal, other outputs and a filled collection."""
 
+import os
+import sys
 from datetime import datetime
 
 import click
 import pytest
+from flask.cli import ScriptInfo
 
 MARCH = datetime(2024, 3, 14, 10, 15)
 
@@ -30,6 +33,39 @@ def terminal(flask):
         result = flask(store, *arguments, **environment)
         assert result.exit_code == 0, result.output
         return "".join(f"{line.rstrip()}\n" for line in click.unstyle(result.stdout).splitlines())
+
+    return run
+
+
+@pytest.fixture
+def run_into(app_factory, monkeypatch, capsys):
+    """Run a command with another standard output, and return the exit code and the errors."""
+
+    def run(stdout, store, *arguments):
+        app = app_factory(store)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", stdout)
+            with pytest.raises(SystemExit) as ended:
+                app.cli.main(["usage", *arguments], prog_name="flask", obj=ScriptInfo(create_app=lambda: app))
+        return ended.value.code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def run_in_pty(run_into):
+    """Run a command in a terminal, and return the bytes that the terminal received."""
+    pty = pytest.importorskip("pty", reason="the system has no pseudo-terminals")
+    tty = pytest.importorskip("tty", reason="the system has no pseudo-terminals")
+
+    def run(store, *arguments, encoding="utf-8"):
+        controller, terminal = pty.openpty()
+        tty.setraw(terminal)  # otherwise the terminal changes line breaks
+        with os.fdopen(controller, "rb", buffering=0) as received:
+            with os.fdopen(terminal, "w", encoding=encoding, newline="") as stdout:
+                assert run_into(stdout, store, *arguments) == (0, "")
+                os.write(terminal, b"\0")
+            return b"".join(iter(lambda: received.read(1), b"\0"))
 
     return run
 

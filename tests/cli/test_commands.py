@@ -1,7 +1,11 @@
 """The output, errors and exit codes of ``flask usage``."""
 
 import json
+import os
+import subprocess
 import sys
+from io import StringIO
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -15,6 +19,7 @@ from flask_usage_stats._cli.commands import _PARAMETERS
 from flask_usage_stats._core.parameters import ParametersSchema
 from flask_usage_stats.openapi import openapi_document
 
+FULL = "the output could not be written: No space left on device"
 HEADER = "_id,name,projectType,status,plan,totalRequest,createdAt,updatedAt\r\n"
 
 
@@ -55,6 +60,116 @@ class TestFormats:
         store = ListStore({"_id": 1, "owner": stored}, {"_id": 2, "owner": "ada"})
         result = flask(store, "report", "--owner", owner, "--owner-type", owner_type, "--format", "csv")
         assert result.stdout_bytes.decode() == f"{HEADER}1,,,,,0,,\r\n"
+
+
+class TestTerminal:
+    """In a terminal, stored text is escaped; only there, because a file or a pipe must have the route's bytes."""
+
+    NAME = 'a\x9b31m\x1b\x7f\u202e\u2028é\r\n"'
+    STORE = ListStore({"_id": 1, "owner": "ada", "name": NAME})
+
+    def test_json_has_the_same_value(self, run_in_pty, get_usage):
+        """JSON is escaped by its own rules, and ends with a line break."""
+        received = run_in_pty(self.STORE, "report", "--owner", "ada", "--format", "json").decode()
+        assert json.loads(received) == get_usage(self.STORE).json
+        assert received.endswith("}\n")
+        assert received[:-1].isprintable()
+        assert r"a\u009b31m\u001b\u007f\u202e\u2028é\r\n\"" in received
+
+    def test_csv_has_visible_escapes(self, run_in_pty):
+        """CSV has the escapes of Python, and its own line breaks."""
+        received = run_in_pty(self.STORE, "report", "--owner", "ada", "--format", "csv").decode()
+        line = r'1,"a\x9b31m\x1b\x7f\u202e\u2028é\r\n""",,,,0,,'
+        assert received == f"{HEADER}{line}\r\n"
+
+    @pytest.mark.parametrize("name", ["json", "csv"])
+    def test_another_encoding(self, run_in_pty, name):
+        """A terminal that does not use Unicode receives ASCII."""
+        received = run_in_pty(self.STORE, "report", "--owner", "ada", "--format", name, encoding="latin-1")
+        assert received.isascii()
+
+    @pytest.mark.parametrize("name", ["json", "csv"])
+    def test_a_pipe_has_the_bytes_of_the_route(self, run_into, get_usage, name):
+        """Output that is not a terminal is not escaped."""
+        reading, writing = os.pipe()
+        with os.fdopen(reading, "rb") as received:
+            with os.fdopen(writing, "w", encoding="latin-1") as stdout:
+                assert run_into(stdout, self.STORE, "report", "--owner", "ada", "--format", name) == (0, "")
+            assert received.read() == get_usage(self.STORE, query_string={"format": name}).data
+
+
+PROGRAM = """
+from flask import Flask
+from flask.cli import ScriptInfo
+from flask_usage_stats import create_usage_blueprint
+from support import ListStore
+
+app = Flask("application")
+app.register_blueprint(create_usage_blueprint(ListStore(), authenticate=lambda: None))
+app.cli.main(["usage", "openapi"], prog_name="flask", obj=ScriptInfo(create_app=lambda: app))
+"""
+REPORT = ("report", "--owner", "ada", "--format")
+
+
+class TestOutputErrors:
+    @pytest.fixture
+    def full(self):
+        path = Path("/dev/full")
+        if not path.exists():
+            pytest.skip("the system has no /dev/full")
+        with path.open("w") as full:
+            yield full
+
+    @pytest.mark.parametrize("command", [*((*REPORT, name) for name in ("table", "json", "csv")), ("openapi",)])
+    def test_a_full_output_is_one_line(self, run_into, full, command):
+        """If the output cannot be written, the command prints the cause on one line."""
+        assert run_into(full, ListStore({"_id": 1, "owner": "ada"}), *command) == (1, f"Error: {FULL}\n")
+
+    @pytest.mark.parametrize(("command", "code"), [("check", 2), ("ensure-indexes", 1)])
+    def test_a_full_output_of_other_commands(self, run_into, full, projects, command, code):
+        """The exit code is that of a command that failed, also if the check found a problem."""
+        projects.insert_one({"owner": 5, "totalRequest": "x"})
+        assert run_into(full, projects, command) == (code, f"Error: {FULL}\n")
+
+    @pytest.mark.parametrize(("command", "code"), [(("check",), 2), ((*REPORT, "csv"), 1), ((*REPORT, "table"), 1)])
+    def test_a_closed_pipe_is_silent(self, run_into, projects, command, code):
+        """A command ends without a message if the reader has closed the pipe, as ``head`` does."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w") as stdout:
+            assert run_into(stdout, projects, *command) == (code, "")
+
+    def test_a_closed_output_is_one_line(self, run_into, projects):
+        """Without a standard output, the command fails."""
+        message = "Error: the output could not be written: standard output is closed\n"
+        assert run_into(None, projects, "check") == (2, message)
+        assert run_into(None, projects, *REPORT, "table") == (1, message)
+
+    def test_an_output_without_a_descriptor(self, run_into):
+        """A replaced standard output, which may have no file descriptor, has the same message."""
+
+        class Full(StringIO):
+            def write(self, text):
+                raise OSError(28, "No space left on device")
+
+        assert run_into(Full(), ListStore(), "openapi") == (1, f"Error: {FULL}\n")
+
+    @pytest.mark.parametrize("is_full", [True, False], ids=["full", "closed"])
+    def test_the_interpreter_does_not_repeat_the_error(self, full, is_full):
+        """At exit, the interpreter does not try to write the output again."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            stdout=full if is_full else writing,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
+        os.close(writing)
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (1, f"Error: {FULL}\n" if is_full else "")
 
 
 class TestErrors:
@@ -141,6 +256,11 @@ class TestIndexes:
             result = flask(projects, "ensure-indexes")
             assert (result.exit_code, result.output) == (0, "usage_stats_owner\n")
         assert "usage_stats_owner" in projects.index_information()
+
+    def test_index_names_are_escaped(self, flask, projects):
+        """The name of an existing index cannot control a terminal."""
+        projects.create_index("owner", name="a\x1b\u202e")
+        assert flask(projects, "ensure-indexes").output == "a\\x1b\\u202e\n"
 
     def test_owner_filter_has_no_known_index(self, flask, projects):
         """With *owner_filter*, the error says what to index."""

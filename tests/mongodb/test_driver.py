@@ -7,7 +7,7 @@ import pytest
 from pymongo.errors import ConnectionFailure, OperationFailure
 
 from flask_usage_stats import StoreError
-from flask_usage_stats._mongodb.driver import TimeLimit, is_collation_refused
+from flask_usage_stats._mongodb.driver import SIMPLE_COLLATION, TimeLimit, call_with_collation, is_collation_refused
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,25 @@ from flask_usage_stats._mongodb.driver import TimeLimit, is_collation_refused
 def test_servers_without_collations_have_these_codes(error, result):
     """A missing collation is recognized by 303 (Amazon DocumentDB) and 115 (CommandNotSupported)."""
     assert is_collation_refused(error) is result
+
+
+@pytest.mark.parametrize(("code", "expected"), [(303, [SIMPLE_COLLATION, None]), (2, [SIMPLE_COLLATION])])
+def test_an_unsupported_collation_is_left_out(code, expected):
+    """A function is called again without a collation, but not if it failed for another reason."""
+    passed = []
+
+    def find(collation):
+        passed.append(collation)
+        if collation is not None:
+            raise OperationFailure("refused", code)
+        return "found"
+
+    if code == 303:
+        assert call_with_collation(find) == "found"
+    else:
+        with pytest.raises(OperationFailure):
+            call_with_collation(find)
+    assert passed == expected
 
 
 def test_only_the_time_of_the_database_counts():

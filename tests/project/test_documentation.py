@@ -82,7 +82,7 @@ def exchange(example):
 
 
 def in_terminal(example):
-    """Run `flask usage` commands and compare their output; without `| cat`, as in a terminal."""
+    """Run `flask usage` commands and compare their output; without `| cat` or `| tail -n 1`, as in a terminal."""
     if not re.match(r"\$ flask [a-z-]*usage ", example.parsed):
         return
     runner, result = example.namespace["app"].test_cli_runner(), None
@@ -90,10 +90,13 @@ def in_terminal(example):
         if command == "echo $?":
             assert output == f"{result.exit_code}\n"
             continue
-        _, *arguments = shlex.split(command.removesuffix(" | cat"))
-        force_color = None if command.endswith(" | cat") else "1"
-        result = runner.invoke(args=arguments, env={"FORCE_COLOR": force_color, "NO_COLOR": "1", "COLUMNS": "80"})
+        program, _, reader = command.partition(" | ")
+        assert reader in ("", "cat", "tail -n 1")
+        environment = {"FORCE_COLOR": None if reader else "1", "NO_COLOR": "1", "COLUMNS": "80"}
+        result = runner.invoke(args=shlex.split(program)[1:], env=environment)
         printed = [line.rstrip() for line in click.unstyle(result.output).splitlines()]
+        if reader == "tail -n 1":
+            printed = printed[-1:]
         assert "\n".join(printed) == output.rstrip("\n"), "\n" + "\n".join(printed)
 
 
@@ -169,7 +172,7 @@ def sample(names):
         names["db"].projects.insert_many([row | {"_id": ObjectId(row["_id"]), "owner": "ada"} for row in rows])
         names["db"].projects.insert_many(
             [
-                {"owner": ObjectId(), "name": "wiki", "totalRequest": "12"},
+                {"_id": "wiki", "owner": ObjectId(), "totalRequest": "12"},
                 {"owner": ObjectId(), "name": "old", "totalRequest": "7", "status": "deleted"},
                 {"name": "lost"},
             ]

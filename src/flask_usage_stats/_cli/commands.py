@@ -1,9 +1,10 @@
 """The commands of ``flask usage``: ``report``, ``check``, ``ensure-indexes`` and ``openapi``."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from .._core.owners import OwnerType, convert_owner, validate_owner
 from .._core.parameters import parse_parameters
 from .._core.query import UsageQuery
 from .._core.report import build_report
+from .._core.text import escape, escape_csv, escape_json
 from .._formats.csv import CSV
 from .._formats.json import JSON
 from .._log import describe_error, log_adjustments
@@ -49,6 +51,7 @@ _PARAMETERS: Final = {
     ),
 }
 _OWNER_TYPES: Final[Mapping[str, OwnerType]] = {"text": str, "int": int, "objectid": ObjectId, "uuid": UUID}
+_MAX_LINE: Final = 2000  # characters
 # The table is built from rows encoded as JSON.
 _OUTPUTS: Final[Mapping[str, OutputFormat]] = {"table": JSON, "json": JSON, "csv": CSV}
 
@@ -66,13 +69,7 @@ def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
 def _add_report(group: click.Group, store: UsageStore) -> None:
     @group.command()
     @click.option("--owner", metavar="ID", required=True, help="The owner id, as returned by authenticate.")
-    @click.option(
-        "--owner-type",
-        type=click.Choice(list(_OWNER_TYPES), case_sensitive=False),
-        default="text",
-        show_default=True,
-        help="The type of the owner id that authenticate returns; text is a string.",
-    )
+    @_add_owner_type
     @_add_parameters
     @click.option(
         "--format",
@@ -97,8 +94,10 @@ def _add_check(group: click.Group, store: UsageStore) -> None:
         show_default=True,
         help="Time limit for all checks together, in seconds (up to 3600).",
     )
+    @click.option("--owner", metavar="ID", help="Check as well which projects this owner id matches.")
+    @_add_owner_type
     @click.pass_context
-    def check(context: click.Context, timeout: float) -> None:
+    def check(context: click.Context, timeout: float, owner: str | None, owner_type: str) -> None:
         """Check the database, the index and the documents. Nothing is written.
 
         The documents are read once, and nothing is written.
@@ -107,10 +106,12 @@ def _add_check(group: click.Group, store: UsageStore) -> None:
         is unknown, or if the command failed.
         """
         projects = _require_project_store(store, "check", Status.UNKNOWN)
+        owner_id = None if owner is None else _parse_owner(owner, _OWNER_TYPES[owner_type])
         with _report_errors(Status.UNKNOWN):
-            results = run_checks(projects, timeout)
-        for name, status, detail in results:
-            click.echo(f"{status!s:<7}  {name}: {detail}")
+            results = run_checks(projects, timeout, owner_id)
+        with _report_output_errors(Status.UNKNOWN):
+            for name, status, detail in results:
+                _print_line(f"{status!s:<7}  {name}: {detail}")
         # A problem takes precedence over an unknown result, although its exit code is lower.
         statuses = {result.status for result in results}
         # A problem remains a problem, whatever the unknown results would be.
@@ -124,7 +125,8 @@ def _add_ensure_indexes(group: click.Group, store: UsageStore) -> None:
         projects = _require_project_store(store, "ensure-indexes")
         with _report_errors():
             name = projects.ensure_indexes()
-        click.echo(name)
+        with _report_output_errors():
+            _print_line(name)
 
 
 def _add_openapi(group: click.Group, default_prefix: str | None) -> None:
@@ -144,7 +146,8 @@ def _add_openapi(group: click.Group, default_prefix: str | None) -> None:
             except ImportError as error:
                 raise CommandError("openapi requires apispec: pip install apispec") from error
             document = openapi_document(url_prefix=url_prefix)
-        click.echo(json.dumps(document, indent=2))
+        with _report_output_errors():
+            click.echo(json.dumps(document, indent=2))
 
 
 class CommandError(click.ClickException):
@@ -169,6 +172,16 @@ def _add_parameters(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _add_owner_type(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--owner-type",
+        type=click.Choice(list(_OWNER_TYPES), case_sensitive=False),
+        default="text",
+        show_default=True,
+        help="The type of the owner id that authenticate returns; text is a string.",
+    )(command)
+
+
 def _print_report(store: UsageStore, owner: Owner, format_name: str, parameters: Mapping[str, tuple[str, ...]]) -> None:
     try:
         query = parse_parameters({name: values for name, values in parameters.items() if values}, owner)
@@ -181,12 +194,29 @@ def _print_report(store: UsageStore, owner: Owner, format_name: str, parameters:
         report = build_report(store.iter_projects(owner), query, output)
     log_adjustments(owner, report.adjustments)
     next_cursor = None if report.next_position is None else encode_cursor(report.next_position, owner, query)
-    if print_table is not None:
-        print_table(report, query, next_cursor)
-    else:
-        # Print exactly the body, except in a terminal, where the prompt must not follow JSON on the same line.
-        is_terminal_json = output is JSON and sys.stdout.isatty()
-        click.echo(output.encode_body(report, query, next_cursor), nl=is_terminal_json)
+    with _report_output_errors():
+        if print_table is not None:
+            print_table(report, query, next_cursor)
+        else:
+            _print_body(output, output.encode_body(report, query, next_cursor))
+
+
+def _print_body(output: OutputFormat, body: bytes) -> None:
+    """Print exactly the body, except in a terminal, which stored text must not control."""
+    if not sys.stdout.isatty():
+        click.echo(body, nl=False)
+        return
+    escape_body = escape_json if output is JSON else escape_csv
+    # CSV ends with a line break, but the prompt must not follow JSON on the same line.
+    click.echo(escape_body(body.decode(), _get_encoding()), nl=output is JSON)
+
+
+def _print_line(text: str) -> None:
+    click.echo(escape(text, _MAX_LINE, _get_encoding()))
+
+
+def _get_encoding() -> str:
+    return sys.stdout.encoding or "utf-8"
 
 
 def _import_print_table() -> Callable[[Report, UsageQuery, str | None], None]:
@@ -223,3 +253,19 @@ def _report_errors(exit_code: int = 1) -> Iterator[None]:
         raise
     except Exception as error:  # whatever failed, the operator gets one line with the cause
         raise CommandError(describe_error(error), exit_code) from error
+
+
+@contextmanager
+def _report_output_errors(exit_code: int = 1) -> Iterator[None]:
+    """Convert errors of standard output to a :class:`CommandError`, or end silently if the reader closed the pipe."""
+    if sys.stdout is None:
+        raise CommandError("the output could not be written: standard output is closed", exit_code)
+    try:
+        yield
+    except OSError as error:
+        # Otherwise the interpreter would write the remaining output at exit, and report the error again.
+        with suppress(OSError):  # a replaced standard output may have no file descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise click.exceptions.Exit(exit_code) from error
+        raise CommandError(f"the output could not be written: {error.strerror}", exit_code) from error

@@ -102,10 +102,9 @@ def _group_columns(groups: Sequence[Group], query: UsageQuery) -> list[_Column]:
 
 def _text(value: object) -> Text:
     """Render a stored value without markup. Escape control characters and those not in the output's encoding."""
-    text = _EMPTY if value in (None, "") else escape(str(value))
     encoding = sys.stdout.encoding or "utf-8"
     return Text(
-        text.encode(encoding, "backslashreplace").decode(encoding),
+        _EMPTY if value in (None, "") else escape(str(value), encoding=encoding),
         no_wrap=True,
         overflow="ellipsis" if encoding.lower().startswith("utf") else "crop",
     )

@@ -23,6 +23,8 @@ SIMPLE_COLLATION: Final = Collation("simple")
 # Not all errors of the BSON decoder are subclasses of PyMongoError.
 DRIVER_ERRORS: Final = (PyMongoError, BSONError, ValueError, OverflowError)
 
+# Error code of the server: the view has another collation.
+_VIEW_COLLATION: Final = 167
 # Error codes of MongoDB-compatible servers that do not support collations: CommandNotSupported, and 303 of
 # Amazon DocumentDB.
 _COLLATION_REFUSED: Final = (115, 303)
@@ -59,12 +61,38 @@ def is_collation_refused(error: Exception) -> bool:
     return isinstance(error, OperationFailure) and error.code in _COLLATION_REFUSED
 
 
+def is_view_collation_refused(error: Exception) -> bool:
+    """Return whether an operation failed because the view has another collation."""
+    return isinstance(error, OperationFailure) and error.code == _VIEW_COLLATION
+
+
+def call_with_collation(function: Callable[[Collation | None], _T]) -> _T:
+    """Call a function with the simple collation, or again with ``None`` if the server does not support collations.
+
+    :returns: what the function returns.
+    :raises Exception: whatever the function raises, except for an unsupported collation in the first call.
+    """
+    try:
+        return function(SIMPLE_COLLATION)
+    except OperationFailure as error:
+        if not is_collation_refused(error):
+            raise
+        return function(None)
+
+
 def build_store_error(what: str, error: Exception) -> StoreError:
     """Build the error for a failed operation. It has the driver's message only if that cannot contain stored values.
+
+    For a view with a collation, it says what to do.
 
     :param what: what failed, as the beginning of the message.
     :param error: the error of the driver; the caller sets it as the ``__cause__``.
     """
+    if is_view_collation_refused(error):
+        return StoreError(
+            "the view has a collation, so owners cannot be compared exactly: pass the underlying collection,"
+            " or recreate the view without a collation"
+        )
     message = f"{what}: {type(error).__name__}"
     if isinstance(error, OperationFailure):
         return StoreError(f"{message} {error.code} {(error.details or {}).get('codeName', '')}".rstrip())

@@ -8,7 +8,7 @@ from pymongo.errors import OperationFailure
 
 from .._core.fields import ID
 from ..errors import StoreError
-from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, build_store_error, is_collation_refused
+from .driver import DRIVER_ERRORS, build_store_error, call_with_collation
 
 # Error codes of the server: an index with the same keys or name, but with another name or other options, exists.
 _CONFLICT_CODES: Final = (85, 86)
@@ -77,9 +77,4 @@ def _is_owner_key(index: Mapping[str, Any], path: str) -> bool:
 
 def _create_index(collection: Collection[Any], path: str) -> str:
     name = f"usage_stats_{path}"
-    try:
-        return collection.create_index([(path, 1)], name=name, collation=SIMPLE_COLLATION)
-    except OperationFailure as error:
-        if not is_collation_refused(error):
-            raise
-        return collection.create_index([(path, 1)], name=name)
+    return call_with_collation(lambda collation: collection.create_index([(path, 1)], name=name, collation=collation))

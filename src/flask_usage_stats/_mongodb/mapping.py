@@ -1,6 +1,6 @@
 """The mapping of fields to stored paths, and the filter and projection for it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -38,14 +38,16 @@ class CollectionMapping:
         paths = _resolve_paths(fields)
         response_paths = {name: path for name, path in paths.items() if name != OWNER}
         _validate_owner_arguments(owner_filter, owner_type, fields)
+        #: The paths of the fields that *fields* contains.
+        self.mapped_paths: Final[Mapping[str, str]] = dict(fields or {})
         self.owner_path: Final = paths[OWNER]
         self.id_path: Final = paths[ID]
         self.count_path: Final = paths[COUNT]
         self.status_path: Final = paths[STATUS]
         self.projection: Final = _build_projection(response_paths.values())
         self.excluded_statuses: Final = _validate_statuses(excluded_statuses)
+        self.owner_type: Final = owner_type
         self._owner_filter = owner_filter
-        self._owner_type = owner_type
         self._status_filter = _build_status_filter(self.status_path, self.excluded_statuses)
         renamed = any(name != path for name, path in response_paths.items())
         self._split_paths = {name: path.split(".") for name, path in response_paths.items()} if renamed else None
@@ -63,34 +65,47 @@ class CollectionMapping:
         :raises ConfigurationError: *owner_filter* did not return a non-empty ``dict``.
         :raises Exception: whatever *owner_filter* raises.
         """
-        match = self._build_owner_filter(owner)
-        if match is None or self._status_filter is None:
-            return match
-        return {"$and": [match, self._status_filter]}
+        owners = self.convert_owner(owner)
+        return self.exclude_statuses(self.match_owners(owners)) if owners else None
+
+    def convert_owner(self, owner: Owner) -> Sequence[Owner]:
+        """Return the stored ids that an owner id matches: usually one, or none if it cannot be converted.
+
+        A string of 24 hexadecimal digits matches two, unless *owner_type* or *owner_filter* is given.
+        """
+        if isinstance(owner, str) and self.owner_type is not None:
+            converted = convert_owner(owner, self.owner_type)
+            return [] if converted is None else [converted]
+        if isinstance(owner, str) and self._owner_filter is None and is_object_id_text(owner):
+            return [ObjectId(owner), owner]
+        return [owner]
+
+    def match_owners(self, owners: Sequence[Owner]) -> Document:
+        """Build the filter for the projects with any of these stored ids, with any status.
+
+        :param owners: the return value of :meth:`convert_owner`, or a single id that is not converted.
+        :raises ConfigurationError: *owner_filter* did not return a non-empty ``dict``.
+        :raises Exception: whatever *owner_filter* raises.
+        """
+        if self._owner_filter is None:
+            return {self.owner_path: {"$eq": owners[0]} if len(owners) == 1 else {"$in": list(owners)}}
+        match = self._owner_filter(owners[0])
+        if not isinstance(match, dict) or not match:
+            got = "an empty dict" if match == {} else type(match).__name__
+            raise ConfigurationError(
+                f"owner_filter must return a non-empty dict, got {got}: an empty filter would match every project"
+            )
+        return match
+
+    def exclude_statuses(self, match: Document) -> Document:
+        """Add the condition that the status is not excluded to a filter."""
+        return match if self._status_filter is None else {"$and": [match, self._status_filter]}
 
     def rename_fields(self, documents: list[Document]) -> list[Document]:
         """Return documents whose keys are the names of the response fields instead of the stored paths."""
         if self._split_paths is None:
             return documents
         return [dict(_rename(document, self._split_paths)) for document in documents]
-
-    def _build_owner_filter(self, owner: Owner) -> Document | None:
-        if isinstance(owner, str) and self._owner_type is not None:
-            converted = convert_owner(owner, self._owner_type)
-            if converted is None:
-                return None
-            owner = converted
-        if self._owner_filter is not None:
-            match = self._owner_filter(owner)
-            if not isinstance(match, dict) or not match:
-                got = "an empty dict" if match == {} else type(match).__name__
-                raise ConfigurationError(
-                    f"owner_filter must return a non-empty dict, got {got}: an empty filter would match every project"
-                )
-            return match
-        if isinstance(owner, str) and self._owner_type is None and is_object_id_text(owner):
-            return {self.owner_path: {"$in": [ObjectId(owner), owner]}}
-        return {self.owner_path: {"$eq": owner}}
 
 
 def _resolve_paths(fields: Mapping[str, str] | None) -> dict[str, str]:

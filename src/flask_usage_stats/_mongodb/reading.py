@@ -19,7 +19,6 @@ from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from .._core.fields import ID
 from .._core.hourly import HourlyLimit
-from ..errors import StoreError
 from ..protocols import Owner
 from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, TimeLimit, build_store_error, is_collation_refused
 from .indexes import find_serving_index
@@ -31,11 +30,10 @@ _logger: Final = logging.getLogger("flask_usage_stats")
 _BATCH_SIZE: Final = 2000  # documents; large enough for few round trips, small enough for little memory
 _CLOSE_TIMEOUT: Final = 0.5  # seconds
 _UUID_LENGTH: Final = 16  # bytes
-# Error codes of the server: the login failed; no index has the name in the hint; the view has another collation.
+# Error codes of the server: the login failed; no index has the name in the hint; a view has no indexes.
 _AUTHENTICATION_FAILED: Final = 18
 _BAD_HINT: Final = 2
 _NOT_SUPPORTED_ON_VIEW: Final = 166
-_VIEW_COLLATION: Final = 167
 
 #: Limits the warning about a missing index.
 WARNING_LIMIT: Final = HourlyLimit()
@@ -137,11 +135,6 @@ def _adapt_options(
         options = options._replace(has_collation=False)
         cache.set(collection, options)
         return options
-    if error.code == _VIEW_COLLATION:
-        raise StoreError(
-            "the view has a collation, so owners cannot be compared exactly: pass the underlying collection,"
-            " or recreate the view without a collation"
-        ) from error
     raise build_store_error("the projects could not be read", error) from error
 
 
