@@ -202,3 +202,26 @@ def test_apispec_is_optional():
     """Only this module imports apispec."""
     program = "import sys; sys.modules['apispec'] = None; import flask_usage_stats, flask_usage_stats.schemas"
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
+def test_schemas_suit_generators():
+    """Some generators reject a boolean with one value, read numbers as 32 bits, or send an empty cursor."""
+    document = openapi_document()
+    schemas = document["components"]["schemas"]
+    assert (
+        schemas["Usage"]["properties"]["success"]
+        == schemas["UsageError"]["properties"]["success"]
+        == {"type": "boolean"}
+    )
+    numbers = [
+        schema
+        for each in schemas.values()
+        for schema in each["properties"].values()
+        if "number" in schema.get("type", [])
+    ]
+    assert len(numbers) == 4
+    assert all(schema["format"] == "double" for schema in numbers)
+    (cursor,) = (each for each in document["paths"]["/api/usage"]["parameters"] if each["name"] == "cursor")
+    assert cursor["schema"] == {"type": "string", "minLength": 1}
+    assert "null" in schemas["UsageProject"]["properties"]["_id"]["type"]
+    assert "null" in schemas["UsageProject"]["properties"]["_id"]["description"]

@@ -85,9 +85,14 @@ _OK_CONTENT: Final = {
     },
 }
 _ERROR_CONTENT: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/UsageError"}}}
-_SUMMARIES: Final = {
-    "get": "List the user's projects by request count",
-    "head": "Return the headers only",
+_TAG: Final = {"name": "Usage", "description": "The request counts of the signed-in user's projects."}
+#: The summary and the description of each method.
+_OPERATIONS: Final = {
+    "get": (
+        "List the user's projects by request count",
+        "Without parameters, all projects are listed, the one with the most requests first.",
+    ),
+    "head": ("Return the headers only", "The headers are those of the response to a GET request."),
 }
 #: The description, headers and content of each status; ``HEAD`` has no content.
 _RESPONSES: Final[Mapping[str, tuple[str, _Object, _Object]]] = {
@@ -129,7 +134,8 @@ def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
                         "securitySchemes": {"UsageBearer": {"type": "http", "scheme": "bearer"}}}}
 
     Each call returns a new document, which may be modified: an application without bearer tokens should replace
-    ``UsageBearer``.
+    ``UsageBearer``, for example with ``{"type": "apiKey", "in": "cookie", "name": "access_token_cookie"}``. It has no
+    ``servers``, contact or license, which only the application knows.
 
     :param url_prefix: the complete path before ``/usage``, with the prefixes of parent blueprints.
     :returns: the document, which contains only dicts, lists, strings, numbers and booleans.
@@ -147,13 +153,14 @@ def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
         title="Usage",
         version="1",
         openapi_version=_VERSION,
-        info={"description": "The request counts of the signed-in user's projects."},
+        info={"description": _TAG["description"]},
         plugins=[MarshmallowPlugin()],
     )
     for name, schema in _SCHEMAS.items():
         spec.components.schema(name, schema=schema)
     spec.components.security_scheme(_BEARER, {"type": "http", "scheme": "bearer"})
-    operations = {method: _operation(method, path) for method in _SUMMARIES}
+    spec.tag(_TAG)
+    operations = {method: _operation(method, path) for method in _OPERATIONS}
     spec.path(path, operations=operations, parameters=[*_parameters()])
     # Make a deep copy, which shares no part with another part, another document or the schemas.
     document: dict[str, Any] = json.loads(json.dumps(spec.to_dict()))
@@ -183,10 +190,12 @@ def _operation(method: str, path: str) -> _Object:
         responses[status] = {"description": description, "headers": headers}
         if content and method == "get":
             responses[status]["content"] = content
+    summary, description = _OPERATIONS[method]
     return {
         "operationId": "".join(words),
-        "tags": ["Usage"],
-        "summary": _SUMMARIES[method],
+        "tags": [_TAG["name"]],
+        "summary": summary,
+        "description": description,
         "security": [{_BEARER: []}],
         "responses": responses,
     }

@@ -59,14 +59,14 @@ _FIELD_TYPES: Final[Mapping[Kind, Callable[[], Any]]] = {
         validate=_validate_id,
         metadata={
             "type": ["string", "integer"],
-            "description": "An ObjectId as hex; an _id of another type as a string or an integer.",
+            "description": "An ObjectId as hex; an _id of another type as a string, an integer or null.",
         },
     ),
     Kind.TEXT: lambda: fields.String(allow_none=True),
     Kind.COUNT: lambda: fields.Raw(
         required=True,
         validate=_validate_number,
-        metadata={"type": "number", "description": "The number of requests; 0 if none is stored."},
+        metadata={"type": "number", "format": "double", "description": "The number of requests; 0 if none is stored."},
     ),
     Kind.DATE: lambda: fields.String(
         allow_none=True,
@@ -91,7 +91,7 @@ GroupSchema: Final[type[Schema]] = Schema.from_dict(
         TOTAL: fields.Raw(
             required=True,
             validate=_validate_number,
-            metadata={"type": "number", "description": "The sum of the group's counts."},
+            metadata={"type": "number", "format": "double", "description": "The sum of the group's counts."},
         ),
         GROUP_SHARE: fields.Raw(
             required=True,
@@ -99,6 +99,7 @@ GroupSchema: Final[type[Schema]] = Schema.from_dict(
             validate=_validate_number,
             metadata={
                 "type": "number",
+                "format": "double",
                 "description": "The group's share of the total, with 4 decimals; null if the total is not positive.",
             },
         ),
@@ -111,13 +112,15 @@ GroupSchema: Final[type[Schema]] = Schema.from_dict(
 #: .. versionadded:: 0.1.0
 UsageSchema: Final[type[Schema]] = Schema.from_dict(
     {
-        SUCCESS: fields.Raw(
-            required=True, validate=_equals(expected=True), metadata={"type": "boolean", "enum": [True]}
-        ),
+        SUCCESS: fields.Raw(required=True, validate=_equals(expected=True), metadata={"type": "boolean"}),
         TOTAL: fields.Raw(
             required=True,
             validate=_validate_number,
-            metadata={"type": "number", "description": "The sum of the counts of all matching projects."},
+            metadata={
+                "type": "number",
+                "format": "double",
+                "description": "The sum of the counts of all matching projects.",
+            },
         ),
         PROJECTS: fields.List(fields.Nested(ProjectSchema), required=True),
         GROUPS: fields.List(fields.Nested(GroupSchema), metadata={"description": "Only with groupBy."}),
@@ -136,9 +139,7 @@ UsageSchema: Final[type[Schema]] = Schema.from_dict(
 #: .. versionadded:: 0.1.0
 ErrorSchema: Final[type[Schema]] = Schema.from_dict(
     {
-        SUCCESS: fields.Raw(
-            required=True, validate=_equals(expected=False), metadata={"type": "boolean", "enum": [False]}
-        ),
+        SUCCESS: fields.Raw(required=True, validate=_equals(expected=False), metadata={"type": "boolean"}),
         MESSAGE: fields.String(required=True),
         ERRORS: fields.Dict(
             keys=fields.String(),

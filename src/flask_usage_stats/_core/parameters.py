@@ -137,7 +137,9 @@ ParametersSchema: Final[type[Schema]] = Schema.from_dict(
             f"a whole number from 0 to {_MAX_LIMIT}",
             {"type": "integer", "minimum": 0, "maximum": _MAX_LIMIT},
         ),
-        "cursor": _SingleValue("The page after another one; requires limit", str, _CURSOR, {"type": "string"}),
+        "cursor": _SingleValue(
+            "The page after another one; requires limit", str, _CURSOR, {"type": "string", "minLength": 1}
+        ),
         "groupBy": _Names("Adds the totals of projects grouped by these fields"),
         "format": _build_choice("The format of the response, regardless of the Accept header", *_FORMATS),
     },

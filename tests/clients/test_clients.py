@@ -1,0 +1,151 @@
+"""Generated clients understand every response, and linters accept the OpenAPI document."""
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import mongomock
+import pytest
+from support import jwt_app, make_token
+from werkzeug.serving import make_server
+
+from flask_usage_stats import ProjectStore
+from flask_usage_stats.openapi import openapi_document
+
+HERE = Path(__file__).parent
+BIN = HERE / "node_modules" / ".bin"
+PROJECTS = [
+    {"_id": 1, "name": "api", "plan": "pro", "status": "live", "totalRequest": 2**40},
+    {"_id": 2, "name": "api-docs", "plan": None, "totalRequest": 0.5},
+    {"_id": "3", "name": None, "createdAt": None},
+]
+# What only the application can know: where it is served, whom to contact and its license.
+SPECTRAL_RULES = {"oas3-api-servers": "off", "info-contact": "off"}
+REDOCLY_RULES = ("no-empty-servers", "info-license")
+
+
+def run(*command, **options):
+    result = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def node_program(name):
+    if not (BIN / name).exists():
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is not installed: run npm install --prefix tests/clients")
+        pytest.skip(f"{name} is not installed: run npm install --prefix tests/clients")
+    return str(BIN / name)
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory):
+    path = tmp_path_factory.mktemp("document") / "openapi.json"
+    path.write_text(json.dumps(openapi_document()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def host():
+    """Yield the address of a server with three projects of ada's, and a token of hers."""
+    projects = mongomock.MongoClient().platform.projects
+    projects.insert_many([{"owner": "ada", **project} for project in PROJECTS])
+    app = jwt_app(ProjectStore(projects))
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", make_token(app)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def python_client(document, tmp_path_factory):
+    """Generate the Python client and return its package."""
+    folder = tmp_path_factory.mktemp("python")
+    generator = Path(sys.executable).with_name("openapi-python-client")
+    run(generator, "generate", "--path", document, "--output-path", folder / "usage_client", "--meta", "none")
+    sys.path.insert(0, str(folder))
+    yield importlib.import_module("usage_client")
+    sys.path.remove(str(folder))
+
+
+class TestPython:
+    def get(self, package, host, token=None, **parameters):
+        address, valid = host
+        client = package.AuthenticatedClient(base_url=address, token=token or valid)
+        operation = importlib.import_module("usage_client.api.usage.get_api_usage")
+        return operation.sync_detailed(client=client, **parameters)
+
+    def test_rows(self, python_client, host):
+        """Rows with null and missing fields are parsed."""
+        response = self.get(python_client, host)
+        body = response.parsed.to_dict()
+        assert response.status_code == 200
+        assert body == {
+            "success": True,
+            "totalRequests": 2**40 + 0.5,
+            "projectStats": [
+                PROJECTS[0],
+                {"_id": 2, "name": "api-docs", "plan": None, "totalRequest": 0.5},
+                {"_id": "3", "name": None, "totalRequest": 0, "createdAt": None},
+            ],
+        }
+
+    def test_pages_and_groups(self, python_client, host):
+        """Pages are followed by their cursor, and groups have null values."""
+        models = importlib.import_module("usage_client.models")
+        by = [models.GetApiUsageGroupByItem.PLAN, models.GetApiUsageGroupByItem.STATUS]
+        first = self.get(python_client, host, limit=2, group_by=by, search="API").parsed
+        assert (first.total_projects, first.next_cursor) == (2, None)
+        assert [(group.plan, group.projects) for group in first.groups] == [("pro", 1), (None, 1)]
+        page = self.get(python_client, host, limit=1).parsed
+        assert self.get(python_client, host, limit=1, cursor=page.next_cursor).parsed.project_stats[0].field_id == 2
+
+    def test_errors(self, python_client, host):
+        """Errors have their message, and invalid parameters their messages by name."""
+        invalid = self.get(python_client, host, min_requests="-1")
+        assert (invalid.status_code, invalid.parsed.success) == (400, False)
+        assert list(invalid.parsed.errors.to_dict()) == ["minRequests"]
+        refused = self.get(python_client, host, token="x")
+        assert (refused.status_code, refused.parsed.message) == (401, "Invalid or expired token")
+
+    def test_unchanged_response(self, python_client, host):
+        """A tag in If-None-Match is a parameter of the client."""
+        tag = self.get(python_client, host).headers["ETag"]
+        assert self.get(python_client, host, if_none_match=tag).status_code == 304
+
+
+def test_typescript(document, host, tmp_path):
+    """The generated types fit a strict program, and the program gets what they promise."""
+    run(node_program("openapi-typescript"), document, "-o", tmp_path / "api.ts")
+    shutil.copy(HERE / "main.ts", tmp_path)
+    options = ("--strict", "--noUncheckedIndexedAccess", "--target", "es2022", "--module", "nodenext")
+    run(node_program("tsc"), *options, "--lib", "es2023,dom", tmp_path / "main.ts")
+    assert json.loads(run("node", tmp_path / "main.js", *host)) == {
+        "names": ["api", "api-docs", None],
+        "groups": [["pro", 1, 2**40], [None, 1, 0.5]],
+        "total": 2,
+        "messages": {"limit": ["limit must be a whole number from 0 to 1000"]},
+        "statuses": [400, 401],
+    }
+
+
+def test_spectral(document, tmp_path):
+    """Spectral finds nothing."""
+    ruleset = tmp_path / "ruleset.json"
+    ruleset.write_text(json.dumps({"extends": "spectral:oas", "rules": SPECTRAL_RULES}))
+    run(node_program("spectral"), "lint", "--ruleset", ruleset, "--fail-severity", "hint", document)
+
+
+def test_redocly(document):
+    """Redocly finds neither an error nor a warning."""
+    skipped = [argument for rule in REDOCLY_RULES for argument in ("--skip-rule", rule)]
+    report = json.loads(run(node_program("redocly"), "lint", "--format", "json", *skipped, document))
+    assert report["totals"] == {"errors": 0, "warnings": 0, "ignored": 0}
