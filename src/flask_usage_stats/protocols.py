@@ -1,7 +1,7 @@
 """Types for the parts that an application supplies: owner ids, the authenticate callback and custom stores."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 from bson import ObjectId
@@ -27,7 +27,8 @@ class UsageStore(Protocol):
     .. versionadded:: 0.1.0
     """
 
-    def iter_projects(self, owner: Owner, /) -> Iterable[Mapping[str, object]]:
+    # The parameter is not typed as Owner, because a store for one type of owner ids would not be a UsageStore then.
+    def iter_projects(self, owner: Any, /) -> Iterable[Mapping[str, object]]:  # noqa: ANN401
         """Return one owner's projects, in any order.
 
         Keys are the field names of the response; other keys are ignored.
@@ -38,7 +39,8 @@ class UsageStore(Protocol):
 
             [{"_id": 7, "name": "blog", "status": "live", "totalRequest": 12890}]
 
-        :param owner: the validated owner id.
+        :param owner: the validated owner id, an :data:`Owner`. The parameter may have the type that *authenticate*
+            returns.
         :returns: an iterable of mappings; empty if the owner has no projects.
         :raises Exception: any error, also during iteration, is logged, and the response has status 500.
         """

@@ -14,7 +14,8 @@ from ..errors import ConfigurationError
 from ..protocols import Owner
 
 Document: TypeAlias = dict[str, Any]
-OwnerFilter: TypeAlias = Callable[[Owner], dict[str, Any]]
+# The parameter is not typed as Owner, because a function for one type of owner ids could not be passed then.
+OwnerFilter: TypeAlias = Callable[[Any], dict[str, Any]]
 
 _NAMES: Final = (*(field.name for field in FIELDS), OWNER)
 _MISSING: Final = object()

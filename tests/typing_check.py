@@ -1,0 +1,84 @@
+"""Code of an application whose callbacks have precise types. It is only checked, by mypy and pyright, and never run."""
+
+from collections.abc import Iterator, Mapping
+from uuid import UUID
+
+from bson import ObjectId
+from flask import Flask, Response
+from pymongo import MongoClient
+from pymongo.collection import Collection
+
+from flask_usage_stats import Owner, ProjectStore, UsageStore, create_usage_blueprint
+from flask_usage_stats.jwt import jwt_identity, jwt_identity_from
+from flask_usage_stats.protocols import Authenticate  # noqa: TC001 # as in an application
+
+
+def filter_by_team(user: str) -> dict[str, object]:
+    return {"team": user}
+
+
+def filter_by_id(user: int) -> dict[str, int]:
+    return {"user_id": user}
+
+
+class TextStore:
+    def iter_projects(self, owner: str, /) -> list[dict[str, object]]:
+        return [{"_id": owner}]
+
+
+class IntegerStore:
+    def iter_projects(self, owner: int) -> Iterator[Mapping[str, int | str]]:
+        yield {"_id": owner, "name": "blog"}
+
+
+class AnyStore:
+    def iter_projects(self, owner: Owner, /) -> tuple[dict[str, str], ...]:
+        return ({"_id": str(owner)},)
+
+
+def text_user() -> str | None:
+    return None
+
+
+def integer_user() -> int:
+    return 7
+
+
+def uuid_user() -> UUID | None:
+    return None
+
+
+def object_id_user() -> ObjectId:
+    return ObjectId()
+
+
+def get_projects() -> Collection[dict[str, object]]:
+    return MongoClient[dict[str, object]]().platform.projects
+
+
+def build_app() -> Flask:
+    app = Flask(__name__)
+    stores: list[UsageStore] = [
+        TextStore(),
+        IntegerStore(),
+        AnyStore(),
+        ProjectStore(get_projects),
+        ProjectStore(get_projects(), owner_filter=filter_by_team, owner_type=str),
+        ProjectStore(get_projects, owner_filter=filter_by_id, owner_type=int),
+        ProjectStore(get_projects, owner_filter=lambda user: {"team": {"$in": [user]}}),
+    ]
+    callbacks: list[Authenticate] = [
+        text_user,
+        integer_user,
+        uuid_user,
+        object_id_user,
+        jwt_identity,
+        jwt_identity_from("cookies"),
+    ]
+    for number, (store, authenticate) in enumerate(zip(stores, callbacks, strict=False)):
+        app.register_blueprint(create_usage_blueprint(store, authenticate=authenticate, url_prefix=f"/{number}"))
+    return app
+
+
+def respond(app: Flask) -> Response:
+    return app.make_response("")
