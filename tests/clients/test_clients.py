@@ -20,7 +20,7 @@ from flask_usage_stats.openapi import openapi_document
 HERE = Path(__file__).parent
 BIN = HERE / "node_modules" / ".bin"
 PROJECTS = [
-    {"_id": 1, "name": "api", "plan": "pro", "status": "live", "totalRequest": 2**40},
+    {"_id": 1, "name": "api", "plan": "pro", "status": "live", "totalRequest": 2**60 + 1},
     {"_id": 2, "name": "api-docs", "plan": None, "totalRequest": 0.5},
     {"_id": "3", "name": None, "createdAt": None},
 ]
@@ -90,7 +90,7 @@ class TestPython:
         assert response.status_code == 200
         assert body == {
             "success": True,
-            "totalRequests": 2**40 + 0.5,
+            "totalRequests": float(2**60 + 1),
             "projectStats": [
                 PROJECTS[0],
                 {"_id": 2, "name": "api-docs", "plan": None, "totalRequest": 0.5},
@@ -128,9 +128,10 @@ def test_typescript(document, host, tmp_path):
     shutil.copy(HERE / "main.ts", tmp_path)
     options = ("--strict", "--noUncheckedIndexedAccess", "--target", "es2022", "--module", "nodenext")
     run(node_program("tsc"), *options, "--lib", "es2023,dom", tmp_path / "main.ts")
+    # JSON.parse rounds the count, as docs/examples/javascript.md explains.
     assert json.loads(run("node", tmp_path / "main.js", *host)) == {
         "names": ["api", "api-docs", None],
-        "groups": [["pro", 1, 2**40], [None, 1, 0.5]],
+        "groups": [["pro", 1, 1_152_921_504_606_847_000], [None, 1, 0.5]],
         "total": 2,
         "messages": {"limit": ["limit must be a whole number from 0 to 1000"]},
         "statuses": [400, 401],
@@ -149,3 +150,37 @@ def test_redocly(document):
     skipped = [argument for rule in REDOCLY_RULES for argument in ("--skip-rule", rule)]
     report = json.loads(run(node_program("redocly"), "lint", "--format", "json", *skipped, document))
     assert report["totals"] == {"errors": 0, "warnings": 0, "ignored": 0}
+
+
+JAVASCRIPT = """
+const URL = process.argv[2] + "/api/usage";
+const token = process.argv[3];
+const clicked = [];
+const window = { URL: { createObjectURL: () => "blob:1", revokeObjectURL: () => clicked.push("revoked") } };
+const document = { createElement: () => ({ click() { clicked.push(this.download); } }) };
+%s
+(async () => {
+  const found = [];
+  for await (const project of projects(token)) found.push([project.name ?? null, String(project.totalRequest)]);
+  const filtered = [];
+  for await (const project of projects(token, [["plan", "pro"], ["plan", "x"]])) filtered.push(project.name);
+  await download(token);
+  const error = await request("x", {}).catch((error) => error.message);
+  console.log(JSON.stringify({ found, filtered, clicked, error }));
+})();
+"""
+
+
+def test_documented_javascript(host, tmp_path):
+    """The documented program lists all projects with exact counts, and saves the CSV file under its name."""
+    page = (HERE.parent.parent / "docs" / "examples" / "javascript.md").read_text()
+    program = tmp_path / "program.js"
+    program.write_text(JAVASCRIPT % page.partition("```javascript\n")[2].partition("```")[0])
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    printed = json.loads(run("node", program, *host))
+    assert printed["found"] == [["api", str(2**60 + 1)], ["api-docs", "0.5"], [None, "0"]]
+    assert printed["filtered"] == ["api"]
+    assert printed["clicked"][0].startswith("usage-")
+    assert printed["clicked"][1] == "revoked"
+    assert printed["error"] == "Invalid or expired token"

@@ -296,6 +296,14 @@ def test_long_names_are_paginated(projects, app_factory):
     assert all(len(body["nextCursor"] or "") < 1000 for body in pages)
 
 
+def test_cursors_fit_into_a_request_line(app_factory):
+    """The longest cursors are short enough for servers that limit the request line to 4,094 bytes."""
+    store = StubStore(*({"_id": f"{number}" + "\U0001f600" * 999, "name": "\U0001f600" * 999} for number in range(3)))
+    pages = list(read_pages(app_factory(store).test_client(), "sort=name&limit=1"))
+    assert len(pages) == 3
+    assert 2000 < len(pages[0]["nextCursor"]) < 2400
+
+
 def test_pages_over_ids_of_every_type(projects, app_factory):
     """Pages continue after any id, even a long one, and each links to the next."""
     ids = [None, 1, 10**18, "a", "x" * 999, "x" * 999 + "y", ObjectId(), 1.5, True, {"a": "y" * 500}, {"a": "y" * 501}]

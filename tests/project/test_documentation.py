@@ -226,7 +226,7 @@ def test_something_is_run():
     counts = {page.stem: len(list(DOCUMENTS.parse(page).examples())) for page in PAGES}
     assert counts["quickstart"] >= 3
     assert counts["http-api"] >= 24
-    assert all(counts[page.stem] >= 2 for page in SAMPLED if page.stem != "index")
+    assert all(counts[page.stem] >= 2 for page in SAMPLED if page.stem not in ("index", "javascript"))
     assert counts["storage"] >= 12
     docstrings = sum(len(list(DOCSTRINGS.parse(module).examples())) for module in MODULES)
     assert docstrings >= 7

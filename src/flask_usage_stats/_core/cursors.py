@@ -23,7 +23,8 @@ def encode_cursor(position: CursorPosition, owner: Owner, query: UsageQuery) -> 
     head: object = position.sort_key
     if position.content_key:
         head = [position.sort_key, position.content_key.hex(), position.returned]
-    content = json.dumps(head).encode() + b"\n" + position.id_key
+    # Escapes would make the cursor of a name that is not ASCII several times longer.
+    content = json.dumps(head, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n" + position.id_key
     return urlsafe_b64encode(_compute_checksum(content, owner, query) + content).decode().rstrip("=")
 
 
