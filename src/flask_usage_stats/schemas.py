@@ -45,6 +45,8 @@ def _validate_id(value: object) -> None:
         raise ValidationError("Not a string or an integer.")
 
 
+# The metadata of these fields has no "enum" or "const": clients of openapi-generator would compare the value with the
+# string "true" and reject every response.
 def _equals(*, expected: bool) -> Callable[[object], None]:
     def validate(value: object) -> None:
         if value is not expected:
@@ -58,7 +60,8 @@ _FIELD_TYPES: Final[Mapping[Kind, Callable[[], Any]]] = {
         allow_none=True,
         validate=_validate_id,
         metadata={
-            "type": ["string", "integer"],
+            # Generators ignore the format of an array of types, so that some clients would read 32 bits.
+            "anyOf": [{"type": "string"}, {"type": "integer", "format": "int64"}, {"type": "null"}],
             "description": "An ObjectId as hex; an _id of another type as a string, an integer or null.",
         },
     ),
