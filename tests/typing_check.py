@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from uuid import UUID
 
 from bson import ObjectId
-from flask import Flask, Response
+from flask import Flask
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
@@ -19,6 +19,10 @@ def filter_by_team(user: str) -> dict[str, object]:
 
 def filter_by_id(user: int) -> dict[str, int]:
     return {"user_id": user}
+
+
+def filter_by_nothing(user: str) -> None:
+    """Return no filter."""
 
 
 class TextStore:
@@ -36,6 +40,11 @@ class AnyStore:
         return ({"_id": str(owner)},)
 
 
+class CountingStore:
+    def iter_projects(self, owner: str, /) -> int:
+        return len(owner)
+
+
 def text_user() -> str | None:
     return None
 
@@ -50,6 +59,10 @@ def uuid_user() -> UUID | None:
 
 def object_id_user() -> ObjectId:
     return ObjectId()
+
+
+def float_user() -> float:
+    return 0.5
 
 
 def get_projects() -> Collection[dict[str, object]]:
@@ -80,5 +93,8 @@ def build_app() -> Flask:
     return app
 
 
-def respond(app: Flask) -> Response:
-    return app.make_response("")
+def build_with_mistakes(store: ProjectStore) -> None:
+    """Make mistakes, each of which is an error: mypy also reports a line that ignores none."""
+    ProjectStore(get_projects, owner_filter=filter_by_nothing)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    create_usage_blueprint(CountingStore(), authenticate=text_user)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    create_usage_blueprint(store, authenticate=float_user)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
