@@ -153,10 +153,11 @@ def test_redocly(document):
 
 
 JAVASCRIPT = """
-const URL = process.argv[2] + "/api/usage";
+const endpoint = process.argv[2] + "/api/usage";
 const token = process.argv[3];
 const clicked = [];
-const window = { URL: { createObjectURL: () => "blob:1", revokeObjectURL: () => clicked.push("revoked") } };
+URL.createObjectURL = () => "blob:1";
+URL.revokeObjectURL = () => clicked.push("revoked");
 const document = { createElement: () => ({ click() { clicked.push(this.download); } }) };
 %s
 (async () => {
@@ -166,7 +167,8 @@ const document = { createElement: () => ({ click() { clicked.push(this.download)
   for await (const project of projects(token, [["plan", "pro"], ["plan", "x"]])) filtered.push(project.name);
   await download(token);
   const error = await request("x", {}).catch((error) => error.message);
-  console.log(JSON.stringify({ found, filtered, clicked, error }));
+  const fraction = await parse(new Response('{"totalRequest":1234567890123456.5}'));
+  console.log(JSON.stringify({ found, filtered, clicked, error, fraction }));
 })();
 """
 
@@ -184,3 +186,4 @@ def test_documented_javascript(host, tmp_path):
     assert printed["clicked"][0].startswith("usage-")
     assert printed["clicked"][1] == "revoked"
     assert printed["error"] == "Invalid or expired token"
+    assert printed["fraction"] == {"totalRequest": 1234567890123456.5}
