@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -192,3 +193,20 @@ def test_documented_javascript(host, tmp_path):
     assert printed["clicked"][1] == "revoked"
     assert printed["error"] == "Invalid or expired token"
     assert printed["fraction"] == {"totalRequest": 1234567890123456.5}
+
+
+def test_documented_axios(host, tmp_path):
+    """The documented option sends arrays without brackets; without it, the request is a 400."""
+    node_program("openapi-typescript")  # the packages are installed
+    page = (HERE.parent.parent / "docs" / "examples" / "javascript.md").read_text()
+    (call,) = re.findall(r"axios\.get\((endpoint, .+)\);", page)
+    program = f"""
+        import axios from {json.dumps((HERE / "node_modules" / "axios" / "index.js").as_uri())};
+        const endpoint = process.argv[2] + "/api/usage";
+        const client = axios.create({{ headers: {{ Authorization: `Bearer ${{process.argv[3]}}` }}, validateStatus: null }});
+        const {{ data }} = await client.get({call});
+        const {{ status }} = await client.get(endpoint, {{ params: {{ plan: ["pro", "free"] }} }});
+        console.log(JSON.stringify([data.projectStats.map((project) => project.name), status]));
+    """
+    (tmp_path / "program.mjs").write_text(program)
+    assert json.loads(run(node_program("node"), tmp_path / "program.mjs", *host)) == [["api"], 400]
