@@ -218,10 +218,11 @@ LOOKALIKES = [{"_id": value} for value in (1, 1.0, True, "1", "true", Decimal128
         [{"_id": None, "plan": "x"}, {"_id": None}, {}, {"plan": "x"}, {}],
         [{"_id": "x", "totalRequest": number // 3} for number in range(9)],
         [{"_id": "x", "name": "a\ud800"}, {"_id": "x", "name": "a\ufffd"}, {"_id": "x", "totalRequest": math.nan}],
+        [{"_id": 1, "name": name, "totalRequest": 1e-7} for name in "abcdefgh"],
         LOOKALIKES,
         [{"_id": {"a": number}} for number in "112"],
     ],
-    ids=["missing", "empty", "twins", "null", "repeated", "odd", "lookalikes", "documents"],
+    ids=["missing", "empty", "twins", "null", "repeated", "odd", "fractions", "lookalikes", "documents"],
 )
 def test_pages_over_ids_that_are_not_unique(app_factory, sort, formats, stored):
     """Pages contain every row once and end, even if ids are missing, repeated or look alike, in any format."""

@@ -35,7 +35,20 @@ def test_positions_among_tied_rows_survive_encoding():
 
 @pytest.mark.parametrize(
     "head",
-    ["[5]", '[5,"00"]', '[5,"0",1]', '[5,"",1]', "[5,7,1]", '[5,"00",null]', '[5,"00",1.5]', '[[],"00",1]', "[[]]"],
+    [
+        "[5]",
+        '[5,"00"]',
+        '[5,"0",1]',
+        '[5,"",1]',
+        "[5,7,1]",
+        '[5,"00",null]',
+        '[5,"00",1.5]',
+        '[[],"00",1]',
+        "[[]]",
+        '[5,"aa",1e999]',
+        '[5,"aa",NaN]',
+        '[5,"aa",true]',
+    ],
 )
 def test_forged_positions_are_refused(head):
     """A position that is never encoded is refused, even with a valid checksum."""

@@ -118,7 +118,7 @@ def test_invalid_values_are_refused(name, value):
 @pytest.mark.parametrize("name", [name for name in MUST if name not in ("status", "groupBy", "without")])
 def test_repeats_are_refused(name):
     """A parameter with one value must not be repeated, not even with the same value."""
-    assert refused(**{name: ["1", "1"]})[name] == [f"{name} must not be repeated"]
+    assert refused(**{name: ["1", "1"]})[name][0] == f"{name} must not be repeated"
 
 
 @pytest.mark.parametrize("name", ["groupBy", "without"])
@@ -147,6 +147,7 @@ def test_misspelled_names_are_refused(written, name):
     """A name of a parameter in another case or with brackets would otherwise be ignored, and the total too large."""
     message = f"{name} must have exactly this spelling, without brackets"
     assert refused(**{written: "x"}) == {name: [message]}
+    assert refused(**{written: "x", written.upper(): "x"})[name] == [message]
     assert refused(**{written: "x", "sort": "x"}) == {name: [message], "sort": [MUST["sort"]]}
 
 
@@ -198,6 +199,7 @@ class TestCursor:
     def test_cursor_requires_limit(self):
         """A cursor without a limit is an error, whatever its text."""
         assert refused(cursor="x") == {"cursor": ["cursor requires limit"]}
+        assert refused(cursor=["x", "x"]) == {"cursor": ["cursor must not be repeated", "cursor requires limit"]}
 
     @pytest.mark.parametrize("text", ["", "x", "=", "\u00e9", "x" * 100_000], ids=lambda text: text[:9])
     def test_other_text_is_refused(self, text):

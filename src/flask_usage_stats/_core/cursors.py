@@ -49,7 +49,9 @@ def _build_position(head: object, id_key: bytes) -> CursorPosition:
     if not isinstance(head, list):
         return CursorPosition(head, id_key)  # type: ignore[arg-type]  # the caller checks the type
     sort_key, content_key, returned = head
-    return CursorPosition(sort_key, id_key, bytes.fromhex(content_key), int(returned))
+    if type(returned) is not int:
+        raise TypeError(returned)
+    return CursorPosition(sort_key, id_key, bytes.fromhex(content_key), returned)
 
 
 def _is_sort_key(key: object, sort: str) -> bool:

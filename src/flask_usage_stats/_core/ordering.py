@@ -17,13 +17,13 @@ SortKey: TypeAlias = Any
 def build_predicate(query: UsageQuery) -> Callable[[Number, Row], bool] | None:
     """Build the row filter, or return None if the query has no filters."""
     minimum, maximum, search = query.min_requests, query.max_requests, query.search
+    if not query.filters and not query.without and minimum is None and maximum is None and search is None:
+        return None
     # Rows have few distinct values, so each value is compared once and the result is cached.
     criteria: list[tuple[str, frozenset[str], dict[object, bool]]] = [
         *((name, values, {}) for name, values in query.filters.items()),
         *((name, frozenset({""}), {}) for name in query.without),
     ]
-    if not criteria and minimum is None and maximum is None and search is None:
-        return None
 
     def predicate(count: Number, row: Row) -> bool:
         if (minimum is not None and count < minimum) or (maximum is not None and count > maximum):

@@ -183,7 +183,8 @@ def parse_parameters(arguments: Mapping[str, Sequence[str]], owner: Owner) -> Us
         format=data.get("format"),
     )
     for name, message in _validate_combination(query, arguments):
-        errors.setdefault(name, [message])
+        if message not in errors.setdefault(name, []):
+            errors[name].append(message)
     if errors:
         raise InvalidParametersError({name: errors[name] for name in _PARAMETERS.fields if name in errors})
     if "cursor" not in data:

@@ -8,7 +8,7 @@ from .fields import COUNT
 from .ordering import SortKey, build_sort_key, is_after, sort_indexes
 from .output import OutputFormat
 from .query import CursorPosition, UsageQuery
-from .rows import Adjustments, Row, RowBatch, convert_each, get_content_key, hash_content
+from .rows import Adjustments, Row, RowBatch, convert_each, get_content_key, get_encoded_content_key
 
 
 class Ranking(Protocol):
@@ -48,7 +48,7 @@ class _AllRows:
         return [self._encoded_rows[index] for index in order], None
 
     def _get_content_key(self, index: int) -> bytes:
-        return hash_content(self._encoded_rows[index])
+        return get_encoded_content_key(self._encoded_rows[index])
 
 
 class _Page:

@@ -69,9 +69,12 @@ def get_content_key(row: Row) -> bytes:
     return _hash_row(_convert_document(row, Adjustments()))
 
 
-def hash_content(json_row: bytes) -> bytes:
-    """Hash a row that is encoded as JSON."""
-    return hashlib.sha256(json_row).digest()[:_CONTENT_KEY_SIZE]
+def get_encoded_content_key(encoded: bytes) -> bytes:
+    """Return the content key of a row that is encoded as JSON; for another format, a hash of the encoded row."""
+    try:
+        return _hash_row(json.loads(encoded))
+    except ValueError:
+        return _hash(encoded)
 
 
 def convert_each(documents: Iterable[Document], adjustments: Adjustments) -> RowBatch:
@@ -116,7 +119,11 @@ def _convert_document(document: Document, adjustments: Adjustments) -> Row:
 
 
 def _hash_row(row: Row) -> bytes:
-    return hash_content(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode())
+    return _hash(json.dumps(row).encode())
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()[:_CONTENT_KEY_SIZE]
 
 
 def _is_adjusted(value: object, converted: object, kind: Kind) -> bool:

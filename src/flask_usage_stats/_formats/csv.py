@@ -1,6 +1,6 @@
 """The CSV format: RFC 4180, in UTF-8 without a byte order mark.
 
-No spreadsheet runs any part of a text as a formula, whatever separator it assumes.
+No spreadsheet runs any part of a text as a formula, whether it assumes the comma, semicolon, bar or tab as separator.
 """
 
 import csv
