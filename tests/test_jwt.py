@@ -258,11 +258,35 @@ class TestKeys:
     )
     def test_unusable_key(self, app, caplog, key, algorithm):
         """A key that does not fit the algorithm is a failure, and so is an algorithm that is not supported."""
-        app.config["JWT_DECODE_ALGORITHMS"] = [algorithm]
+        app.config.update(JWT_ALGORITHM=algorithm, JWT_DECODE_ALGORITHMS=[algorithm])
         app.extensions["flask-jwt-extended"].decode_key_loader(lambda *_: key)
         head = base64.urlsafe_b64encode(json.dumps({"alg": algorithm}).encode()).decode().rstrip("=")
         _, payload, signature = self.token().split(".")
         self.check_failure(get(app, f"Bearer {head}.{payload}.{signature}"), caplog)
+
+    @pytest.mark.parametrize("algorithm", ["RS256", "HS384", "none"])
+    @pytest.mark.parametrize(
+        "key",
+        [KEY * 2, "-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----", object(), ""],
+        ids=["text", "pem", "object", "empty"],
+    )
+    def test_several_algorithms(self, app, caplog, algorithm, key):
+        """The token chooses among several algorithms, so a key that does not suit its choice is the token's fault."""
+        app.config["JWT_DECODE_ALGORITHMS"] = ["RS256", "HS384"]
+        app.extensions["flask-jwt-extended"].decode_key_loader(lambda *_: key)
+        head = base64.urlsafe_b64encode(json.dumps({"alg": algorithm}).encode()).decode().rstrip("=")
+        for _ in range(2):
+            response = get(app, f"Bearer {head}.{self.token().partition('.')[2]}")
+            assert (response.status_code, response.data) == (401, INVALID)
+        assert len(caplog.records) <= 1
+        assert {record.levelno for record in caplog.records} <= {logging.WARNING}
+
+    @pytest.mark.parametrize("error", [TypeError("x"), ValueError("x")])
+    def test_errors_of_other_code(self, app, caplog, error):
+        """Errors of the application's callbacks are failures, also if PyJWT raises errors of these types."""
+        app.config["JWT_DECODE_ALGORITHMS"] = ["RS256", "HS256"]
+        app.extensions["flask-jwt-extended"].decode_key_loader(raiser(error))
+        self.check_failure(get(app, f"Bearer {self.token()}"), caplog)
 
 
 class TestLocations:
@@ -316,6 +340,25 @@ class TestLocations:
         app = self.app_with("query_string")
         response = app.test_client().get(f"/other/usage?jwt={make_token(app)}&limit=0")
         assert (response.status_code, response.headers["Vary"]) == (200, "Authorization, Accept")
+
+    @pytest.mark.parametrize("query", [b"x=\xff", b"jwt=\xff", b"jwt=%ff", b"\xff"])
+    def test_query_string_that_is_not_utf8(self, query):
+        """Bytes that flask-jwt-extended cannot read are no token."""
+        app = self.app_with("headers", "query_string")
+        response = app.test_client().get("/other/usage", environ_overrides={"QUERY_STRING": query.decode("latin-1")})
+        assert response.status_code == 401
+
+    def test_query_string_with_other_text(self):
+        """Text that is UTF-8 does not prevent the token from being read."""
+        app = self.app_with("query_string")
+        query = f"x=\u00e9&jwt={make_token(app)}".encode().decode("latin-1")
+        response = app.test_client().get("/other/usage", environ_overrides={"QUERY_STRING": query})
+        assert response.status_code == 200
+
+    def test_call_of_the_callback(self):
+        """Calling the callback when the application is set up raises an error that says what to write."""
+        with pytest.raises(ConfigurationError, match="without parentheses"):
+            jwt_identity_from("cookies")()
 
     @pytest.mark.parametrize("locations", [("json",), ("cookie",), ("headers", None)])
     def test_other_locations_are_refused(self, locations):

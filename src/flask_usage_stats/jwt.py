@@ -29,6 +29,8 @@
 import logging
 import re
 from collections.abc import Sequence
+from functools import partial
+from traceback import walk_tb
 from typing import Final
 
 from flask import Response, after_this_request, current_app, has_request_context, request
@@ -43,6 +45,7 @@ from jwt.exceptions import (
     PyJWTError,
 )
 
+from ._core.hourly import HourlyLimit
 from ._core.owners import validate_owner
 from ._core.text import short_repr
 from .errors import ConfigurationError, InvalidOwnerError
@@ -56,6 +59,7 @@ _LOCATIONS: Final = ("headers", "cookies", "query_string")
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f]")
 # PyJWT raises the same exception for a key set that cannot be used and for a token with an unknown key id.
 _UNKNOWN_KEY_ID: Final = "Unable to find a signing key that matches"
+_UNSUITABLE_KEY_LIMIT: Final = HourlyLimit()
 
 
 def jwt_identity() -> Owner | None:
@@ -98,12 +102,7 @@ def jwt_identity_from(location: str, /, *others: str) -> Authenticate:
         if each not in _LOCATIONS:
             raise ConfigurationError(f"location must be one of {', '.join(_LOCATIONS)}; got {short_repr(each)}")
 
-    def identify() -> Owner | None:
-        if "cookies" in locations:
-            after_this_request(_vary_by_cookie)
-        return _identify(locations)
-
-    return identify
+    return partial(_identify, locations)
 
 
 def _identify(locations: Sequence[str]) -> Owner | None:
@@ -116,14 +115,16 @@ def _identify(locations: Sequence[str]) -> Owner | None:
         raise ConfigurationError(
             "jwt_identity requires flask-jwt-extended to be set up: call JWTManager(app) and set JWT_SECRET_KEY"
         )
-    usable = [location for location in locations if location != "headers" or _has_header()]
+    if "cookies" in locations:
+        after_this_request(_vary_by_cookie)
+    usable = [location for location in locations if _can_be_read(location)]
     if not usable:
         return None
     try:
         verify_jwt_in_request(locations=usable)
         owner = validate_owner(get_jwt_identity())
-    except (JWTExtendedException, PyJWTError, InvalidOwnerError) as error:
-        if _is_about_keys(error):
+    except (JWTExtendedException, PyJWTError, InvalidOwnerError, TypeError, ValueError) as error:
+        if not _is_about_token(error):
             raise
         _logger.debug("the access token was refused: %s", type(error).__name__)
         return None
@@ -139,19 +140,47 @@ def _identify(locations: Sequence[str]) -> Owner | None:
     return None
 
 
-def _has_header() -> bool:
-    """Return whether the header has no blank part, for which flask-jwt-extended raises an IndexError."""
-    header = request.headers.get(current_app.config["JWT_HEADER_NAME"], "").strip().strip(",")
-    return all(map(str.strip, header.split(",")))
+def _can_be_read(location: str) -> bool:
+    """Return whether flask-jwt-extended can read a location of the request without an unrelated error."""
+    if location == "headers":  # a blank part of the header is an IndexError
+        header = request.headers.get(current_app.config["JWT_HEADER_NAME"], "").strip().strip(",")
+        return all(map(str.strip, header.split(",")))
+    if location == "query_string":  # bytes that are not UTF-8 are a UnicodeDecodeError
+        return request.query_string.isascii() or _is_utf8(request.query_string)
+    return True
 
 
-def _is_about_keys(error: Exception) -> bool:
-    """Return whether an error is about the application's keys: no token would be accepted."""
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_about_token(error: Exception) -> bool:
+    """Return whether an error is about the token instead of the application's keys."""
     if isinstance(error, PyJWKClientError):
-        return not str(error).startswith(_UNKNOWN_KEY_ID)
+        return str(error).startswith(_UNKNOWN_KEY_ID)
+    if isinstance(error, PyJWKError | PyJWKSetError):
+        return False
+    if _is_unsuitable_key(error):
+        # The token chooses one of the algorithms, also one that does not suit the key.
+        algorithms = current_app.config["JWT_DECODE_ALGORITHMS"]
+        if algorithms is None or len(algorithms) == 1:
+            return False
+        if _UNSUITABLE_KEY_LIMIT.allows():
+            _logger.warning("the key does not suit the algorithm of a token: %s", type(error).__name__)
+        return True
+    return isinstance(error, JWTExtendedException | PyJWTError | InvalidOwnerError)
+
+
+def _is_unsuitable_key(error: Exception) -> bool:
     if isinstance(error, InvalidAlgorithmError):  # allowed by the application, but not supported
         return isinstance(error.__cause__, NotImplementedError)
-    return isinstance(error, InvalidKeyError | PyJWKError | PyJWKSetError)
+    if isinstance(error, TypeError | ValueError):  # for objects that are keys of another algorithm
+        return any(frame.f_globals.get("__name__") == "jwt.algorithms" for frame, _ in walk_tb(error.__traceback__))
+    return isinstance(error, InvalidKeyError)
 
 
 def _vary_by_cookie(response: Response) -> Response:
