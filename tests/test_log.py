@@ -8,9 +8,9 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
-from support import StubStore, bearer, jwt_app, make_token, raiser
+from support import FAILED, StubStore, bearer, jwt_app, make_token, raiser
 
-from flask_usage_stats import ConfigurationError, ProjectStore, StoreError
+from flask_usage_stats import ConfigurationError, ProjectStore, StoreError, UsageStatsError
 
 SECRET = "swordfish"
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -78,6 +78,31 @@ class TestFailures:
         assert {record.usage_cause for record in caplog.records} == {"StoreError: 100% full: AutoReconnect"}
         assert [record.usage_owner for record in caplog.records] == ["'ada'", "7", None]
         assert "owner 7: StoreError: 100% full: AutoReconnect: 127.0.0.1:9: refused (" in caplog.messages[1]
+
+    def test_odd_errors(self, get_usage, caplog):
+        """An error whose text or attributes are odd is logged as well, and the response is that of any failure."""
+
+        class UnreadableError(UsageStatsError):
+            def __str__(self):
+                raise RuntimeError(SECRET)
+
+        class BareError(StoreError):
+            def __init__(self):
+                """Do not initialize the base class."""
+
+        errors = [
+            UnreadableError(),
+            BareError(),
+            StoreError("x", ValueError(5)),
+            StoreError("x", None),
+            type("E\x1b[2J", (Exception,), {})(),
+        ]
+        for error in errors:
+            response = get_usage(failing_store(error))
+            assert (response.status_code, response.data) == (500, FAILED)
+        assert len(caplog.records) == len(errors)
+        assert not any(CONTROLS.search(message) for message in caplog.messages)
+        assert SECRET not in caplog.text
 
     def test_unreachable_server(self, get_usage, caplog):
         """An unreachable server is logged with its address and the driver's reason."""

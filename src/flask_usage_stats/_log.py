@@ -28,7 +28,10 @@ def log_failure(owner: Owner | None, error: Exception) -> None:
     because their text may contain a token or a stored value.
     If the logger's level is DEBUG, the record includes the traceback.
     """
-    cause, detail = _describe_cause(error)
+    try:
+        cause, detail = _describe_cause(error)
+    except Exception:  # noqa: BLE001 # whatever the text of a foreign subclass raises, the client gets its response
+        cause, detail = escape(type(error).__name__), ""
     name = None if owner is None else short_repr(owner)
     template = f"usage of %s: {cause.replace('%', '%%')}%s (%s)"
     _logger.error(
@@ -76,15 +79,15 @@ def describe_error(error: Exception) -> str:
     """Return one line instead of a traceback: the message of a package error, the type and origin of any other."""
     if isinstance(error, UsageStatsError):
         return escape(str(error))
-    return f"{type(error).__name__} ({_origin(error)})"
+    return f"{escape(type(error).__name__)} ({_origin(error)})"
 
 
 def _describe_cause(error: Exception) -> tuple[str, str]:
     """Return the type of an error with its message, without the part that differs from time to time, and this part."""
-    cause = type(error).__name__
+    cause = escape(type(error).__name__)
     if isinstance(error, UsageStatsError):
         cause += f": {escape(str(error.args[0]) if isinstance(error, StoreError) and error.args else str(error))}"
-    return cause, escape(error.detail) if isinstance(error, StoreError) else ""
+    return cause, escape(str(error.detail)) if isinstance(error, StoreError) else ""
 
 
 def _origin(error: Exception) -> str:
