@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from io import StringIO
+from io import RawIOBase, StringIO, TextIOWrapper
 from pathlib import Path
 from uuid import UUID
 
@@ -153,6 +153,26 @@ class TestOutputErrors:
                 raise OSError(28, "No space left on device")
 
         assert run_into(Full(), ListStore(), "openapi") == (1, f"Error: {FULL}\n")
+        output = StringIO()
+        assert run_into(output, ListStore(), "openapi") == (0, "")
+        assert json.loads(output.getvalue())["openapi"] == "3.1.0"
+
+    @pytest.mark.parametrize("command", [["report", "--owner", "ada", "--format", "json"], ["openapi"]])
+    def test_an_unbuffered_output_is_complete(self, run_into, command):
+        """Without a buffer, as with PYTHONUNBUFFERED, a write may write only a part of the data."""
+        written = []
+
+        class Slow(RawIOBase):
+            def writable(self):
+                return True
+
+            def write(self, data):
+                written.append(bytes(data[:7]))
+                return min(len(data), 7)
+
+        store = ListStore({"_id": 1, "owner": "ada", "name": "x" * 99})
+        assert run_into(TextIOWrapper(Slow(), write_through=True), store, *command) == (0, "")
+        assert json.loads(b"".join(written))
 
     @pytest.mark.parametrize("is_full", [True, False], ids=["full", "closed"])
     def test_the_interpreter_does_not_repeat_the_error(self, full, is_full):

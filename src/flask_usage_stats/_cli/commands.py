@@ -147,7 +147,7 @@ def _add_openapi(group: click.Group, default_prefix: str | None) -> None:
                 raise CommandError("openapi requires apispec: pip install apispec") from error
             document = openapi_document(url_prefix=url_prefix)
         with _report_output_errors():
-            click.echo(json.dumps(document, indent=2))
+            _write(json.dumps(document, indent=2).encode() + b"\n")
 
 
 class CommandError(click.ClickException):
@@ -203,12 +203,25 @@ def _print_report(store: UsageStore, owner: Owner, format_name: str, parameters:
 
 def _print_body(output: OutputFormat, body: bytes) -> None:
     """Print exactly the body, except in a terminal, which stored text must not control."""
-    if not sys.stdout.isatty():
-        click.echo(body, nl=False)
+    if sys.stdout.isatty():
+        escape_body = escape_json if output is JSON else escape_csv
+        # CSV ends with a line break, but the prompt must not follow JSON on the same line.
+        end = "\n" if output is JSON else ""
+        body = (escape_body(body.decode(), _get_encoding()) + end).encode(_get_encoding())
+    _write(body)
+
+
+def _write(data: bytes) -> None:
+    """Write all data to standard output. Unbuffered, as with PYTHONUNBUFFERED, a write may write only a part."""
+    stream = getattr(sys.stdout, "buffer", None)
+    if stream is None:  # a replaced standard output
+        sys.stdout.write(data.decode())
         return
-    escape_body = escape_json if output is JSON else escape_csv
-    # CSV ends with a line break, but the prompt must not follow JSON on the same line.
-    click.echo(escape_body(body.decode(), _get_encoding()), nl=output is JSON)
+    sys.stdout.flush()
+    rest = memoryview(data)
+    while rest:
+        rest = rest[stream.write(rest) :]
+    stream.flush()
 
 
 def _print_line(text: str) -> None:
