@@ -1,5 +1,6 @@
 """Documents in batches."""
 
+import asyncio
 import types
 
 import pytest
@@ -39,11 +40,15 @@ async def later():
         (None, "got NoneType"),
         (5, "got int"),
         (later(), "got coroutine"),
-        ("blog", "got an iterable of str"),
+        ("blog", "got str"),
+        ("", "got str"),
+        (b"", "got bytes"),
+        ({}, "got dict"),
         ([{}, object()], "got an iterable of object"),
         ([("name", "blog")], "got an iterable of tuple"),
         ([None], "got an iterable of NoneType"),
-        ({"name": "blog"}, "got an iterable of str"),
+        ({"name": "blog"}, "got dict"),
+        (asyncio.Future(loop=asyncio.new_event_loop()), "got Future"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -51,6 +56,16 @@ def test_other_results_of_a_store_are_refused(documents, got):
     """The message says what a store must return and what it has returned."""
     with pytest.raises(ConfigurationError, match=f"iter_projects must return an iterable of mappings, .*; {got}"):
         list(iter_batches(documents))
+
+
+def test_any_object_that_can_be_iterated_over_is_accepted():
+    """Python can also iterate over an object with a method for its items."""
+
+    class Items:
+        def __getitem__(self, index):
+            return [{}, {}][index]
+
+    assert [len(batch) for batch in iter_batches(Items())] == [2]
 
 
 def test_any_mapping_is_a_document():

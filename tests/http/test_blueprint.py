@@ -7,7 +7,7 @@ import mongomock
 import pytest
 from flask import Blueprint, Flask, jsonify
 from flask.json.provider import DefaultJSONProvider
-from flask_jwt_extended import get_current_user, get_jwt_identity
+from flask_jwt_extended import get_current_user, get_jwt_identity, jwt_required
 from support import ListStore, StubStore
 from werkzeug.exceptions import NotFound
 
@@ -194,6 +194,10 @@ class TestArguments:
         """These functions only return what another function has verified."""
         with pytest.raises(ConfigurationError, match=r"pass flask_usage_stats\.jwt\.jwt_identity"):
             create_usage_blueprint(ListStore(), authenticate=authenticate)
+
+    def test_a_decorated_function_may_verify_the_token(self):
+        """A decorator of flask-jwt-extended verifies the token before it calls the function."""
+        create_usage_blueprint(ListStore(), authenticate=jwt_required()(get_jwt_identity))
 
     async def later(self):
         """Return a coroutine when called."""

@@ -29,6 +29,10 @@ def mapping(fields=None, owner_filter=None, owner_type=None, excluded_statuses=(
         ({"fields": {"plan": "a", "name": "a.b"}}, "fields overlap"),
         ({"owner_filter": {"team": 1}}, "owner_filter must be a function"),
         ({"owner_filter": {}.get, "fields": {"owner": "x"}}, 'remove "owner" from fields'),
+        (
+            {"owner_filter": lambda: {"team": 1}},
+            "owner_filter is called with the owner id as its only argument, but: too many",
+        ),
         ({"owner_type": float}, "owner_type must be str, int, ObjectId or UUID"),
         ({"owner_type": "int"}, "owner_type must be"),
         ({"excluded_statuses": "deleted"}, 'such as ("deleted",)'),

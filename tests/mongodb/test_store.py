@@ -264,6 +264,22 @@ class TestArguments:
             with pytest.raises(ConfigurationError, match="collection must not be async"):
                 ProjectStore(wrong)
 
+    def test_a_callable_with_arguments_is_rejected(self):
+        """The callable is called without arguments."""
+        with pytest.raises(
+            ConfigurationError, match=r"collection is called without arguments, but .*: missing a required"
+        ):
+            ProjectStore(lambda app: app.projects)
+
+    def test_a_callable_that_returns_a_coroutine(self):
+        """What only a call shows is an error then, and the coroutine is closed."""
+
+        async def get_projects():
+            """Return a coroutine instead of a collection."""
+
+        with pytest.raises(ConfigurationError, match="or a callable that returns one; got coroutine"):
+            ProjectStore(lambda: get_projects()).iter_projects("ada")  # noqa: PLW0108 # it hides what it returns
+
     @pytest.mark.parametrize("timeout", [0, -1, 3601, math.inf, math.nan, "5", None, True], ids=repr)
     def test_an_invalid_timeout_is_rejected(self, timeout):
         """A timeout must be a number of seconds up to an hour."""

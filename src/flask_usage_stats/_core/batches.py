@@ -1,11 +1,12 @@
 """Documents in batches, so that only one batch is in memory at a time."""
 
-from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from itertools import islice
 from typing import Final
 
 from ..errors import ConfigurationError
+from .callables import close_coroutine
 from .rows import Document
 
 _BATCH_SIZE: Final = 2000  # documents
@@ -37,17 +38,22 @@ def iter_batches(documents: Iterable[Document]) -> Iterator[Sequence[Document]]:
     if isinstance(documents, BatchedDocuments):
         yield from documents.batches
         return
-    if not isinstance(documents, Iterable):
-        if isinstance(documents, Coroutine):
-            documents.close()  # otherwise, Python warns that it was never awaited
-        raise _build_error(f"got {type(documents).__name__}")
-    pending = iter(documents)
+    pending = _iterate(documents)
     while batch := list(islice(pending, _BATCH_SIZE)):
         others = [kind.__name__ for kind in set(map(type, batch)) if not issubclass(kind, Mapping)]
         if others:
             raise _build_error(f"got an iterable of {min(others)}")
         yield batch
         batch.clear()
+
+
+def _iterate(documents: Iterable[Document]) -> Iterator[Document]:
+    # Awaitables can be iterated over as well; text and mappings would look like a store without projects if empty.
+    if not isinstance(documents, Awaitable | str | bytes | Mapping):
+        with suppress(TypeError):
+            return iter(documents)
+    close_coroutine(documents)
+    raise _build_error(f"got {type(documents).__name__}")
 
 
 def _build_error(got: str) -> ConfigurationError:

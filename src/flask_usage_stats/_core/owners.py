@@ -8,6 +8,7 @@ from bson import ObjectId
 
 from ..errors import InvalidOwnerError
 from ..protocols import Owner
+from .callables import close_coroutine
 from .values import fits_int64
 
 OwnerType: TypeAlias = type[str] | type[int] | type[ObjectId] | type[UUID]
@@ -47,6 +48,7 @@ def validate_owner(value: object) -> Owner | None:
         return ObjectId(value)
     if isinstance(value, UUID):
         return UUID(int=value.int)
+    close_coroutine(value)
     raise InvalidOwnerError(
         f"authenticate must return a str, an int, an ObjectId, a UUID or None, not {type(value).__name__}"
     )

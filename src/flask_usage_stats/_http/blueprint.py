@@ -1,12 +1,11 @@
 """The blueprint and its view, ``GET /api/usage``."""
 
-import inspect
 from typing import Final
 
 from flask import Blueprint, Response
 
 from .._cli.commands import add_commands
-from .._core.callables import is_coroutine_callable
+from .._core.callables import find_signature_problem, is_coroutine_callable
 from .._core.report import build_report
 from .._core.text import short_repr
 from .._log import log_adjustments, log_failure
@@ -98,7 +97,9 @@ def _validate_arguments(store: UsageStore, authenticate: Authenticate, url_prefi
         )
     if is_coroutine_callable(method):
         raise ConfigurationError("store.iter_projects must not be async: it must return the projects, not a coroutine")
-    if getattr(authenticate, "__module__", None) in _UNVERIFIED_MODULES:
+    # A decorator that verifies the token has the module of the function that it wraps.
+    is_wrapped = hasattr(authenticate, "__wrapped__")
+    if getattr(authenticate, "__module__", None) in _UNVERIFIED_MODULES and not is_wrapped:
         raise ConfigurationError(
             f"authenticate must verify the token, and {short_repr(authenticate)} does not:"
             " pass flask_usage_stats.jwt.jwt_identity"
@@ -110,15 +111,12 @@ def _validate_arguments(store: UsageStore, authenticate: Authenticate, url_prefi
         )
     if is_coroutine_callable(authenticate):
         raise ConfigurationError("authenticate must not be async: wrap it with asgiref.sync.async_to_sync")
-    try:
-        inspect.signature(authenticate).bind()
-    except TypeError as error:
+    problem = find_signature_problem(authenticate)
+    if problem is not None:
         raise ConfigurationError(
-            f"authenticate is called without arguments, but {short_repr(authenticate)} requires some ({error}):"
+            f"authenticate is called without arguments, but {short_repr(authenticate)} requires some ({problem}):"
             " read what it requires from flask.request"
-        ) from error
-    except ValueError:  # some built-in callables have no signature that could be checked
-        pass
+        )
     if not isinstance(url_prefix, str) or url_prefix[:1] not in ("", "/"):
         raise ConfigurationError(
             f'url_prefix must be "" or begin with a slash, such as "/api"; got {short_repr(url_prefix)}'

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from bson import ObjectId
 
-from .._core.callables import is_coroutine_callable
+from .._core.callables import close_coroutine, find_signature_problem, is_coroutine_callable
 from .._core.fields import COUNT, FIELDS, ID, OWNER, STATUS
 from .._core.owners import OwnerType, convert_owner, is_object_id_text
 from .._core.text import short_repr
@@ -92,6 +92,7 @@ class CollectionMapping:
             return {self.owner_path: {"$eq": owners[0]} if len(owners) == 1 else {"$in": list(owners)}}
         match = self._owner_filter(owners[0])
         if not isinstance(match, dict) or not match:
+            close_coroutine(match)
             got = "an empty dict" if match == {} else type(match).__name__
             raise ConfigurationError(
                 f"owner_filter must return a non-empty dict, got {got}: an empty filter would match every project"
@@ -155,6 +156,9 @@ def _validate_owner_arguments(
             )
         if is_coroutine_callable(owner_filter):
             raise ConfigurationError("owner_filter must not be async: it must return the filter, not a coroutine")
+        problem = find_signature_problem(owner_filter, "owner")
+        if problem is not None:
+            raise ConfigurationError(f"owner_filter is called with the owner id as its only argument, but: {problem}")
         if fields is not None and OWNER in fields:
             raise ConfigurationError('owner_filter replaces the match on the owner\'s path: remove "owner" from fields')
     if owner_type not in (None, str, int, ObjectId, UUID):

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias, TypeGuard
 from pymongo.collection import Collection
 
 from .._core.batches import BatchedDocuments
-from .._core.callables import is_coroutine_callable
+from .._core.callables import close_coroutine, find_signature_problem, is_coroutine_callable
 from .._core.owners import OwnerType
 from .._core.text import short_repr
 from ..errors import ConfigurationError
@@ -147,6 +147,9 @@ def _validate_source(source: CollectionSource) -> CollectionSource:
         raise ConfigurationError(
             "collection must not be async: it must return a collection of a synchronous MongoClient"
         )
+    problem = find_signature_problem(source)
+    if problem is not None:
+        raise ConfigurationError(f"collection is called without arguments, but {short_repr(source)}: {problem}")
     return source
 
 
@@ -161,6 +164,7 @@ def _validate_collection(collection: Any) -> Collection[Any]:  # noqa: ANN401 # 
             "collection must be a PyMongo collection, got a client: pass `client.platform.projects`"
         )
     if not _is_collection(collection):
+        close_coroutine(collection)
         raise ConfigurationError(
             "collection must be a PyMongo collection such as `db.projects`, or a callable that returns one;"
             f" got {kind.__name__}"
