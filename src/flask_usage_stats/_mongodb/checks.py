@@ -296,13 +296,15 @@ class _Tally:
         return CheckResult(name, Status.PROBLEM, detail + excluded)
 
     def check_fields(self) -> CheckResult:
-        """Report paths in *fields*, and the path of the count, that do not exist in any project."""
+        """Report paths in *fields* that do not exist in any project, and mention it if no project has a count."""
         name, paths = "fields", _get_checked_paths(self._mapping)
         if not self._documents:
             return CheckResult(name, Status.OK, "no projects")
         missing = {field: path for field, path in paths.items() if field not in self._found_fields}
-        if missing:
+        if missing.keys() & self._mapping.mapped_paths.keys():
             return CheckResult(name, Status.PROBLEM, f"not found in any project: {_format_paths(missing)}")
+        if missing:
+            return CheckResult(name, Status.OK, f"no project has {_format_paths(missing)}, so all counts are 0")
         return CheckResult(name, Status.OK, f"found in at least one project: {_format_paths(paths)}")
 
     @property
@@ -322,7 +324,7 @@ def _format_paths(paths: Mapping[str, str]) -> str:
 
 
 def _get_checked_paths(mapping: CollectionMapping) -> dict[str, str]:
-    """Return the paths that at least one project must have: other fields with their default path are optional."""
+    """Return the paths of the count and of *fields*; other fields are optional."""
     return {COUNT: mapping.count_path, **mapping.mapped_paths}
 
 
