@@ -9,8 +9,10 @@ from flask_usage_stats import ConfigurationError, ProjectStore
 from flask_usage_stats._mongodb.mapping import CollectionMapping
 
 
-def mapping(fields=None, owner_filter=None, owner_type=None, excluded_statuses=("deleted",)):
-    return CollectionMapping(fields, owner_filter, owner_type, excluded_statuses)
+def mapping(
+    fields=None, owner_filter=None, owner_type=None, excluded_statuses=("deleted",), writers_field="usageWriters"
+):
+    return CollectionMapping(fields, owner_filter, owner_type, excluded_statuses, writers_field)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,15 @@ def mapping(fields=None, owner_filter=None, owner_type=None, excluded_statuses=(
         ({"fields": {"name": "a..b"}}, "no part may be empty or begin with"),
         ({"fields": {"name": "a\0b"}}, "no part may be empty or begin with"),
         ({"fields": {"name": 5}}, "must be a path"),
+        ({"writers_field": ""}, "writers_field must be a path such as 'usageWriters', or None"),
+        ({"writers_field": 5}, "writers_field must be a path"),
+        (
+            {"writers_field": "totalRequest.x"},
+            "writers_field overlaps 'totalRequest', which is stored at 'totalRequest'",
+        ),
+        ({"writers_field": "owner"}, "writers_field overlaps 'owner'"),
+        ({"fields": {"lastRequestAt": "owner"}}, "fields overlap: 'lastRequestAt'"),
+        ({"fields": {"lastRequestAt": "totalRequest"}}, "fields overlap"),
         ({"fields": {"name": "plan"}}, "fields overlap: 'name' is stored at 'plan' and 'plan' at 'plan'"),
         ({"fields": {"name": "a", "plan": "a.b"}}, "fields overlap"),
         ({"fields": {"plan": "a", "name": "a.b"}}, "fields overlap"),

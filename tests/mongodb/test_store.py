@@ -299,6 +299,6 @@ class TestArguments:
         """All arguments but the first are keyword-only."""
         parameters = inspect.signature(ProjectStore).parameters.values()
         assert [parameter.name for parameter in parameters] == [
-            *("collection", "fields", "owner_filter", "owner_type", "excluded_statuses", "timeout")
+            *("collection", "fields", "owner_filter", "owner_type", "excluded_statuses", "timeout", "writers_field")
         ]
-        assert [parameter.kind for parameter in parameters][1:] == [inspect.Parameter.KEYWORD_ONLY] * 5
+        assert [parameter.kind for parameter in parameters][1:] == [inspect.Parameter.KEYWORD_ONLY] * 6

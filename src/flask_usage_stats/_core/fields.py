@@ -33,6 +33,9 @@ COUNT: Final = "totalRequest"
 CREATED_AT: Final = "createdAt"
 UPDATED_AT: Final = "updatedAt"
 
+#: The time of a project's latest request. It is written with the counts.
+LAST_REQUEST_AT: Final = "lastRequestAt"
+
 #: Every field of a row, in the order of the response.
 FIELDS: Final = (
     Field(ID, Kind.ID),

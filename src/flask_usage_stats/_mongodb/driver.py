@@ -27,7 +27,7 @@ DRIVER_ERRORS: Final = (PyMongoError, BSONError, ValueError, OverflowError)
 _VIEW_COLLATION: Final = 167
 # Error codes of MongoDB-compatible servers that do not support collations: CommandNotSupported, and 303 of
 # Amazon DocumentDB.
-_COLLATION_REFUSED: Final = (115, 303)
+COLLATION_REFUSED: Final = frozenset({115, 303})
 
 
 class TimeLimit:
@@ -58,7 +58,7 @@ class TimeLimit:
 
 def is_collation_refused(error: Exception) -> bool:
     """Return whether an operation failed because the server does not support collations."""
-    return isinstance(error, OperationFailure) and error.code in _COLLATION_REFUSED
+    return isinstance(error, OperationFailure) and error.code in COLLATION_REFUSED
 
 
 def is_view_collation_refused(error: Exception) -> bool:

@@ -1,13 +1,14 @@
 """The mapping of fields to stored paths, and the filter and projection for it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from bson import ObjectId
 
 from .._core.callables import close_coroutine, find_signature_problem, is_coroutine_callable
-from .._core.fields import COUNT, FIELDS, ID, OWNER, STATUS
+from .._core.fields import COUNT, FIELDS, ID, LAST_REQUEST_AT, OWNER, STATUS
 from .._core.owners import OwnerType, convert_owner, is_object_id_text
 from .._core.text import short_repr
 from ..errors import ConfigurationError
@@ -17,8 +18,9 @@ Document: TypeAlias = dict[str, Any]
 # The parameter is not typed as Owner, because a function for one type of owner ids could not be passed then.
 OwnerFilter: TypeAlias = Callable[[Any], dict[str, Any]]
 
-_NAMES: Final = (*(field.name for field in FIELDS), OWNER)
-_MISSING: Final = object()
+_ROW_NAMES: Final = tuple(field.name for field in FIELDS)
+_NAMES: Final = (*_ROW_NAMES, LAST_REQUEST_AT, OWNER)
+MISSING: Final = object()
 
 
 class CollectionMapping:
@@ -35,16 +37,23 @@ class CollectionMapping:
         owner_filter: OwnerFilter | None,
         owner_type: OwnerType | None,
         excluded_statuses: Iterable[str],
+        writers_field: str | None,
     ) -> None:
         paths = _resolve_paths(fields)
-        response_paths = {name: path for name, path in paths.items() if name != OWNER}
+        response_paths = {name: paths[name] for name in _ROW_NAMES}
         _validate_owner_arguments(owner_filter, owner_type, fields)
-        #: The paths of the fields that *fields* contains.
-        self.mapped_paths: Final[Mapping[str, str]] = dict(fields or {})
+        #: The paths of the fields that *fields* contains and that projects should have.
+        self.mapped_paths: Final = {name: path for name, path in (fields or {}).items() if name != LAST_REQUEST_AT}
         self.owner_path: Final = paths[OWNER]
         self.id_path: Final = paths[ID]
         self.count_path: Final = paths[COUNT]
         self.status_path: Final = paths[STATUS]
+        #: The path of the entries of writers, or ``None`` if counts are written without them.
+        self.writers_path: Final = _validate_writers_field(writers_field, paths)
+        #: The path of the time of the latest request, or ``None`` if it is not written.
+        self.last_request_path: Final = (
+            paths[LAST_REQUEST_AT] if writers_field is not None or LAST_REQUEST_AT in (fields or ()) else None
+        )
         self.projection: Final = _build_projection(response_paths.values())
         self.excluded_statuses: Final = _validate_statuses(excluded_statuses)
         self.owner_type: Final = owner_type
@@ -127,7 +136,7 @@ def _resolve_paths(fields: Mapping[str, str] | None) -> dict[str, str]:
 def _validate_path(name: object, path: object) -> None:
     if name not in _NAMES:
         raise ConfigurationError(f"fields has the unknown name {short_repr(name)}: the names are {', '.join(_NAMES)}")
-    if not isinstance(path, str) or "\0" in path or any(part[:1] in ("", "$") for part in path.split(".")):
+    if not _is_path(path):
         raise ConfigurationError(
             f"fields[{name!r}] must be a path such as 'stats.hits': no part may be empty or begin with '$';"
             f" got {short_repr(path)}"
@@ -135,14 +144,38 @@ def _validate_path(name: object, path: object) -> None:
 
 
 def _validate_no_overlap(paths: Mapping[str, str]) -> None:
-    split_paths = [(path.split("."), name) for name, path in paths.items() if name != OWNER]
-    for path, name in split_paths:
-        for other_path, other_name in split_paths:
-            if name != other_name and other_path[: len(path)] == path:
-                raise ConfigurationError(
-                    f"fields overlap: {name!r} is stored at {paths[name]!r} and {other_name!r} at"
-                    f" {paths[other_name]!r}: give each field a separate path"
-                )
+    for (name, path), (other_name, other_path) in combinations(paths.items(), 2):
+        is_owner = OWNER in (name, other_name)  # only matched, so it may be another field as well
+        if _overlap(path, other_path) and (not is_owner or LAST_REQUEST_AT in (name, other_name)):
+            raise ConfigurationError(
+                f"fields overlap: {name!r} is stored at {path!r} and {other_name!r} at {other_path!r}:"
+                " give each field a separate path"
+            )
+
+
+def _is_path(path: object) -> bool:
+    return isinstance(path, str) and "\0" not in path and all(part[:1] not in ("", "$") for part in path.split("."))
+
+
+def _overlap(path: str, other_path: str) -> bool:
+    """Return whether two paths are equal, or one contains the other."""
+    return f"{path}.".startswith(f"{other_path}.") or f"{other_path}.".startswith(f"{path}.")
+
+
+def _validate_writers_field(path: str | None, paths: Mapping[str, str]) -> str | None:
+    if path is None:
+        return None
+    if not _is_path(path):
+        raise ConfigurationError(
+            "writers_field must be a path such as 'usageWriters', or None: no part may be empty or begin with '$';"
+            f" got {short_repr(path)}"
+        )
+    for name, other_path in paths.items():
+        if _overlap(path, other_path):
+            raise ConfigurationError(
+                f"writers_field overlaps {name!r}, which is stored at {other_path!r}: give it a separate path"
+            )
+    return path
 
 
 def _validate_owner_arguments(
@@ -192,16 +225,17 @@ def _build_status_filter(path: str, excluded: list[str]) -> Document | None:
 
 def _rename(document: Document, paths: Mapping[str, list[str]]) -> Iterator[tuple[str, object]]:
     for name, path in paths.items():
-        value = _get_path(document, path)
-        if value is not _MISSING:
+        value = get_path(document, path)
+        if value is not MISSING:
             yield name, value
 
 
-def _get_path(value: object, path: Iterable[str]) -> object:
+def get_path(value: object, path: Iterable[str]) -> object:
+    """Return the value at a path, :data:`MISSING`, or the first array on the path."""
     for part in path:
         if isinstance(value, list):  # an array has several values: the response has null, or 0 for the count
             return value
         if not isinstance(value, dict) or part not in value:
-            return _MISSING
+            return MISSING
         value = value[part]
     return value

@@ -37,7 +37,8 @@ class ProjectStore:
         once per read; use it with application factories, Flask-PyMongo and servers that fork. The client is not used
         before the first read.
     :param fields: maps field names to the paths where they are stored. The names are those of the response fields,
-        and ``owner``. The default path of a field is its name.
+        ``owner``, and ``lastRequestAt``, which a :class:`~flask_usage_stats.UsageRecorder` writes. The default path of
+        a field is its name.
     :param owner_filter: a function that is called once per read with the owner id (converted to *owner_type*) and
         must return a MongoDB filter for the owner's projects, a non-empty ``dict``. It replaces the match on the
         owner's path, for example if projects belong to teams.
@@ -48,6 +49,9 @@ class ProjectStore:
     :param timeout: the time that the database may take for one read, in seconds, greater than 0 and at most 3600. It
         includes the queries of *owner_filter*, but not the call of *collection*. A shorter ``pymongo.timeout`` context
         takes precedence.
+    :param writers_field: the path at which a :class:`~flask_usage_stats.UsageRecorder` keeps track of what it has
+        written, so that no count is added twice. ``None`` if documents must not have an additional field; counts whose
+        write is not confirmed are then dropped.
     :raises ConfigurationError: an argument is invalid; the message says what to pass instead.
 
     .. versionadded:: 0.1.0
@@ -62,13 +66,15 @@ class ProjectStore:
         owner_type: OwnerType | None = None,
         excluded_statuses: Iterable[str] = ("deleted",),
         timeout: float = 5.0,
+        writers_field: str | None = "usageWriters",
     ) -> None:
         self._source = _validate_source(collection)
         # `with_options` takes as long as Flask's routing, so call it only once if a collection was passed.
         self._opened = set_tolerant_codec(self._source) if _is_collection(self._source) else None
-        self._mapping = CollectionMapping(fields, owner_filter, owner_type, excluded_statuses)
+        self._mapping = CollectionMapping(fields, owner_filter, owner_type, excluded_statuses, writers_field)
         self._timeout = validate_timeout(timeout)
         self._read_options = ReadOptionsCache()
+        self._is_recorded = False
 
     def iter_projects(self, owner: Owner, /) -> Iterable[Mapping[str, object]]:
         """Read the projects of one owner, each once and in no particular order.
@@ -134,6 +140,16 @@ def open_store(store: ProjectStore) -> tuple[Collection[Document], CollectionMap
     return store._open(), store._mapping  # noqa: SLF001 # the public class has no method for this
 
 
+def mark_recorded(store: ProjectStore) -> None:
+    """Remember that a recorder writes to the projects of a store, so that the checks include it."""
+    store._is_recorded = True  # noqa: SLF001 # the public class has no method for this
+
+
+def is_recorded(store: ProjectStore) -> bool:
+    """Return whether :func:`mark_recorded` was called for a store."""
+    return store._is_recorded  # noqa: SLF001 # the public class has no method for this
+
+
 def _is_collection(source: CollectionSource) -> TypeGuard[Collection[Any]]:
     # Test the class: an instance of Database or Collection has every attribute, and both are callable.
     return all(hasattr(source.__class__, name) for name in ("find_one", "with_options"))
@@ -177,13 +193,14 @@ def _validate_collection(collection: Any) -> Collection[Any]:  # noqa: ANN401 # 
     return collection
 
 
-def validate_timeout(timeout: float) -> float:
-    """Return a timeout in seconds if it is valid.
+def validate_timeout(timeout: float, name: str = "timeout") -> float:
+    """Return a number of seconds if it is valid.
 
+    :param name: the name of the argument.
     :raises ConfigurationError: *timeout* is not a number, or not greater than 0 and at most 3600.
     """
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= _MAX_TIMEOUT:
         raise ConfigurationError(
-            f"timeout must be a number of seconds greater than 0 and at most {_MAX_TIMEOUT}, got {short_repr(timeout)}"
+            f"{name} must be a number of seconds greater than 0 and at most {_MAX_TIMEOUT}, got {short_repr(timeout)}"
         )
     return timeout

@@ -1,0 +1,430 @@
+"""Writing counts: exact increments, each batch once, and why projects are not incremented."""
+
+import contextlib
+from datetime import datetime, timedelta
+
+import mongomock
+import pytest
+from bson import Decimal128, Int64, ObjectId
+from pymongo import MongoClient
+from pymongo.collation import Collation
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError
+
+from flask_usage_stats import ProjectStore, StoreError
+from flask_usage_stats._mongodb import counters
+from flask_usage_stats._mongodb.counters import CountWriter, Increment
+
+NOON = datetime(2026, 11, 25, 12)
+NUMBER = 1_795_000_000_000  # milliseconds since 1970, in November 2026
+
+#: Stored counts and what they are after adding 2; ``None`` if they cannot be incremented exactly.
+EXACT = {
+    "null": (None, 2),
+    "zero": (0, 2),
+    "negative": (-3, -1),
+    "int32 edge": (2**31 - 1, 2**31 + 1),
+    "int64": (Int64(2**63 - 3), 2**63 - 1),
+    "double": (1.5, 3.5),
+    "double edge": (2.0**53 - 3, 2.0**53 - 1),
+    "decimal": (Decimal128("7"), Decimal128("9")),
+}
+INEXACT = {
+    "int64 overflow": Int64(2**63 - 2),
+    "large double": 2.0**53,
+    "huge double": 1e300,
+    "NaN": float("nan"),
+    "infinity": float("inf"),
+    "large decimal": Decimal128("1E+34"),
+    "decimal NaN": Decimal128("NaN"),
+    "string": "7",
+    "boolean": True,
+    "array": [1],
+    "array of null": [None],
+    "document": {"n": 1},
+    "date": NOON,
+    "ObjectId": ObjectId(),
+}
+
+
+def batch_of(*projects, requests=2, latest=NOON):
+    return {project: Increment(requests, latest) for project in projects}
+
+
+def content(projects):
+    """Return the documents by id, without what the writer adds, and as text because NaN is not equal to itself."""
+    return {
+        document["_id"]: repr(
+            {name: value for name, value in document.items() if name not in ("usageWriters", "lastRequestAt")}
+        )
+        for document in projects.find()
+    }
+
+
+@contextlib.contextmanager
+def fail_point(client, name="failCommand", mode="alwaysOn", **data):
+    client.admin.command("configureFailPoint", name, mode=mode, data=data)
+    try:
+        yield
+    finally:
+        client.admin.command("configureFailPoint", name, mode="off")
+
+
+@pytest.fixture
+def writer_of(mongodb_uri, projects):
+    """Return a function that builds a writer with a client of its own, which fail points can address by name."""
+    with contextlib.ExitStack() as stack:
+
+        def build(app_name="writer", **options):
+            client = stack.enter_context(MongoClient(mongodb_uri, appname=app_name, heartbeatFrequencyMS=500))
+            return CountWriter(ProjectStore(client[projects.database.name][projects.name], **options))
+
+        yield build
+
+
+@pytest.mark.parametrize("path", ["totalRequest", "stats.hits"])
+@pytest.mark.parametrize("writers_field", ["usageWriters", "meta.writers", None])
+class TestStoredValues:
+    def store_values(self, projects, path, values):
+        name, _, inner = path.partition(".")
+        projects.insert_many(
+            [
+                {"_id": key, "kept": 1, name: {inner: value, "kept": 2} if inner else value}
+                for key, value in values.items()
+            ]
+        )
+
+    def test_numbers_are_incremented_exactly(self, projects, path, writers_field):
+        """Numbers and null become the exact sum, also at a nested path, and nothing else of the document changes."""
+        self.store_values(projects, path, {key: value for key, (value, _) in EXACT.items()})
+        projects.insert_one({"_id": "missing", "kept": 1})
+        writer = CountWriter(ProjectStore(projects, fields={"totalRequest": path}, writers_field=writers_field))
+        assert writer.write(batch_of(*EXACT, "missing"), NUMBER, 5) == {}
+        for document in projects.find():
+            total = document["totalRequest"] if path == "totalRequest" else document["stats"]["hits"]
+            assert total == (2 if document["_id"] == "missing" else EXACT[document["_id"]][1])
+            assert document["kept"] == 1
+            assert path == "totalRequest" or document["_id"] == "missing" or document["stats"]["kept"] == 2
+            assert document.keys() - {"_id", "kept", path.split(".")[0]} == (
+                set() if writers_field is None else {writers_field.split(".")[0], "lastRequestAt"}
+            )
+
+    def test_other_values_are_unchanged(self, projects, path, writers_field):
+        """A count that cannot be incremented exactly stays as it is, and the document as well."""
+        self.store_values(projects, path, INEXACT)
+        before = {document["_id"]: repr(document) for document in projects.find()}
+        writer = CountWriter(ProjectStore(projects, fields={"totalRequest": path}, writers_field=writers_field))
+        assert writer.write(batch_of(*INEXACT), NUMBER, 5) == dict.fromkeys(INEXACT, "uncountable")
+        assert {document["_id"]: repr(document) for document in projects.find()} == before
+
+
+@pytest.mark.parametrize(
+    ("stored", "after"),
+    [
+        ({}, {"stats": {"hits": 2}}),
+        ({"stats": None}, {"stats": {"hits": 2}}),
+        ({"stats": {}}, {"stats": {"hits": 2}}),
+        ({"stats": 5}, None),
+        ({"stats": "x"}, None),
+        ({"stats": [{"hits": 1}]}, None),
+        ({"stats": [None]}, None),
+        ({"stats": []}, None),
+    ],
+)
+def test_parents_of_the_count(projects, stored, after):
+    """A missing or null parent becomes a document, and any other parent stays as it is."""
+    projects.insert_one({"_id": 1, **stored})
+    writer = CountWriter(ProjectStore(projects, fields={"totalRequest": "stats.hits"}))
+    assert writer.write(batch_of(1), NUMBER, 5) == ({} if after else {1: "uncountable"})
+    document = projects.find_one()
+    assert {name: document[name] for name in document if name == "stats"} == (stored if after is None else after)
+
+
+@pytest.mark.parametrize(
+    "stored", [{"usageWriters": None}, {"lastRequestAt": None}, {"totalRequest": None, "usageWriters": None}]
+)
+def test_null_bookkeeping_is_replaced(projects, stored):
+    """An object-document mapper may store null for fields that it declares."""
+    projects.insert_one({"_id": 1} | stored)
+    writer = CountWriter(ProjectStore(projects))
+    assert writer.write(batch_of(1), NUMBER, 5) == {}
+    document = projects.find_one()
+    assert (document["totalRequest"], document["lastRequestAt"]) == (2, NOON)
+    assert document["usageWriters"][writer.name] == datetime(1970, 1, 1) + timedelta(milliseconds=NUMBER)
+
+
+def test_latest_request_never_goes_back(projects):
+    """The time of the latest request is the greatest of all writers."""
+    projects.insert_one({"_id": 1})
+    for hours in (0, 2, -3):
+        CountWriter(ProjectStore(projects)).write(batch_of(1, latest=NOON + timedelta(hours=hours)), NUMBER, 5)
+    assert projects.find_one()["lastRequestAt"] == NOON + timedelta(hours=2)
+
+
+def test_latest_request_has_a_path(projects):
+    """``fields`` names the path of the time; without entries, it is only written if it has one."""
+    projects.insert_many([{"_id": 1}, {"_id": 2}])
+    CountWriter(ProjectStore(projects, fields={"lastRequestAt": "seen.at"})).write(batch_of(1), NUMBER, 5)
+    store = ProjectStore(projects, fields={"lastRequestAt": "seen.at"}, writers_field=None)
+    CountWriter(store).write(batch_of(2), NUMBER, 5)
+    assert [document["seen"] for document in projects.find()] == [{"at": NOON}] * 2
+
+
+class TestOnce:
+    def test_a_batch_is_applied_once(self, any_projects):
+        """Sending a batch again changes nothing and has the same result."""
+        any_projects.insert_many(
+            [{"_id": 1, "totalRequest": 5}, {"_id": 2, "totalRequest": None}, {"_id": 3, "totalRequest": "x"}]
+        )
+        writer = CountWriter(ProjectStore(any_projects))
+        results = [writer.write(batch_of(1, 2, 3, 4), NUMBER, 5) for _ in range(3)]
+        assert results == [{3: "uncountable", 4: "unknown"}] * 3
+        assert [document["totalRequest"] for document in any_projects.find()] == [7, 2, "x"]
+        assert writer.write(batch_of(1), NUMBER + 1, 5) == {}
+        assert any_projects.find_one(1)["totalRequest"] == 9
+
+    def test_writers_do_not_affect_each_other(self, projects):
+        """Two processes may use the same numbers."""
+        projects.insert_one({"_id": 1})
+        for _ in range(5):
+            assert CountWriter(ProjectStore(projects)).write(batch_of(1), NUMBER, 5) == {}
+        assert projects.find_one()["totalRequest"] == 10
+
+    @pytest.mark.parametrize("stored", [{}, {"totalRequest": None}])
+    def test_lost_replies(self, mongo_client, projects, writer_of, stored):
+        """If the reply of any command of a batch is lost, the batch is in doubt, and sending it again is exact."""
+        projects.insert_many([{"_id": number} | (stored if number % 2 else {}) for number in range(40)])
+        for skip in range(4):
+            writer = writer_of(f"lossy{skip}")
+            data = {"failCommands": ["update", "find"], "closeConnection": True, "appName": f"lossy{skip}"}
+            before = {document["_id"]: document.get("totalRequest") or 0 for document in projects.find()}
+            with fail_point(mongo_client, mode={"skip": skip}, **data), contextlib.suppress(StoreError):
+                assert writer.write(batch_of(*range(41)), NUMBER, 1) == {40: "unknown"}
+            assert writer.write(batch_of(*range(41)), NUMBER, 1) == {40: "unknown"}
+            after = {document["_id"]: document["totalRequest"] for document in projects.find()}
+            assert after == {project: count + 2 for project, count in before.items()}
+
+    def test_null_may_be_repaired_by_another_writer(self, projects, monkeypatch):
+        """The increment is sent again whatever the repair has matched."""
+        projects.insert_one({"_id": 1, "totalRequest": None})
+        unset_nulls = counters._BatchUpdate._unset_nulls
+
+        def be_late(update, broken):
+            projects.update_one({"_id": 1}, {"$set": {"totalRequest": 10}})
+            unset_nulls(update, broken)
+
+        monkeypatch.setattr(counters._BatchUpdate, "_unset_nulls", be_late)
+        assert CountWriter(ProjectStore(projects)).write(batch_of(1), NUMBER, 5) == {}
+        assert projects.find_one()["totalRequest"] == 12
+
+
+class TestWithoutEntries:
+    def test_only_the_count_changes(self, projects):
+        """``writers_field=None`` adds nothing to the documents."""
+        projects.insert_one({"_id": 1, "totalRequest": 3})
+        assert CountWriter(ProjectStore(projects, writers_field=None)).write(batch_of(1, 2), NUMBER, 5) == {
+            2: "unknown"
+        }
+        assert projects.find_one() == {"_id": 1, "totalRequest": 5}
+
+    def test_lost_reply_is_in_doubt(self, mongo_client, projects, writer_of):
+        """A batch whose reply is lost is dropped, because it must not be sent again."""
+        projects.insert_many([{"_id": 1}, {"_id": 2}])
+        writer = writer_of("none", writers_field=None)
+        data = {"failCommands": ["update"], "closeConnection": True, "appName": "none"}
+        with fail_point(mongo_client, mode={"times": 1}, **data):
+            assert writer.write(batch_of(1, 2), NUMBER, 5) == {1: "in_doubt", 2: "in_doubt"}
+
+    @pytest.mark.parametrize("skip", [1, 2, 3])
+    def test_later_errors_do_not_repeat_the_batch(self, mongo_client, projects, writer_of, skip):
+        """Errors of the repair and of the search for missing projects drop at most what they concern."""
+        projects.insert_many([{"_id": 1}, {"_id": 2, "totalRequest": None}])
+        writer = writer_of(f"none{skip}", writers_field=None)
+        data = {"failCommands": ["update", "find"], "closeConnection": True, "appName": f"none{skip}"}
+        with fail_point(mongo_client, mode={"skip": skip}, **data):
+            dropped = writer.write(batch_of(1, 2, 3), NUMBER, 1)
+        assert dropped.keys() <= {2, 3}
+        assert projects.find_one(1)["totalRequest"] == 2
+        assert projects.find_one(2).get("totalRequest") == 2 or dropped[2] in ("in_doubt", "uncountable")
+
+
+class TestErrors:
+    def test_nothing_was_sent(self):
+        """If no server can be reached, the batch is not in doubt."""
+        with MongoClient("mongodb://127.0.0.1:9", connectTimeoutMS=200) as client:
+            writer = CountWriter(ProjectStore(client.platform.projects))
+            with pytest.raises(StoreError, match="the counts could not be written: ServerSelectionTimeoutError"):
+                writer.write(batch_of(1), NUMBER, 0.3)
+        assert not writer.is_in_doubt
+
+    @pytest.mark.parametrize(("code", "in_doubt"), [(13, False), (11600, True), (91, True), (8000, True)])
+    def test_rejected_commands(self, mongo_client, projects, writer_of, code, in_doubt):
+        """A missing permission prevents the command; after other errors, it may have been run."""
+        projects.insert_one({"_id": 1})
+        writer = writer_of(f"rejected{code}")
+        data = {"failCommands": ["update"], "errorCode": code, "appName": f"rejected{code}"}
+        with (
+            fail_point(mongo_client, mode={"times": 1}, **data),
+            pytest.raises(StoreError, match="could not be written"),
+        ):
+            writer.write(batch_of(1), NUMBER, 5)
+        assert writer.is_in_doubt == in_doubt
+
+    def test_slow_server(self, mongo_client, projects, writer_of):
+        """The time limit applies to the batch, which is then in doubt."""
+        projects.insert_one({"_id": 1})
+        writer = writer_of("slow")
+        writer.write(batch_of(1), NUMBER, 5)
+        data = {"failCommands": ["update"], "blockConnection": True, "blockTimeMS": 1000, "appName": "slow"}
+        with fail_point(mongo_client, **data), pytest.raises(StoreError):
+            writer.write(batch_of(1), NUMBER + 1, 0.3)
+        assert writer.is_in_doubt
+
+    def test_unconfirmed_write_concern(self, mongo_client, projects, writer_of):
+        """A write that was not confirmed is in doubt."""
+        projects.insert_one({"_id": 1})
+        writer = writer_of("concern")
+        concern = {"code": 64, "codeName": "WriteConcernTimeout", "errmsg": "too slow"}
+        data = {"failCommands": ["update"], "writeConcernError": concern, "appName": "concern"}
+        with fail_point(mongo_client, mode={"times": 1}, **data), pytest.raises(StoreError):
+            writer.write(batch_of(1), NUMBER, 5)
+        assert writer.is_in_doubt
+        assert writer.write(batch_of(1), NUMBER, 5) == {}
+        assert projects.find_one()["totalRequest"] == 2
+
+    def test_interruption(self, projects, monkeypatch):
+        """A batch that a signal handler's exception interrupts is in doubt."""
+        projects.insert_one({"_id": 1})
+        writer = CountWriter(ProjectStore(projects))
+
+        def interrupt(*_, **__):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Collection, "bulk_write", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            writer.write(batch_of(1), NUMBER, 5)
+        assert writer.is_in_doubt
+
+    def test_collation_refused_for_each_update(self, projects, monkeypatch):
+        """Some servers report the refused collation for each update instead of the command."""
+        projects.insert_one({"_id": "a"})
+        bulk_write = Collection.bulk_write
+
+        def refuse(collection, requests, **options):
+            if any(request._collation for request in requests):
+                raise BulkWriteError({"writeErrors": [{"index": 0, "code": 303}], "writeConcernErrors": []})
+            return bulk_write(collection, requests, **options)
+
+        monkeypatch.setattr(Collection, "bulk_write", refuse)
+        assert CountWriter(ProjectStore(projects)).write(batch_of("a"), NUMBER, 5) == {}
+        assert projects.find_one()["totalRequest"] == 2
+
+    def test_transient_error_of_an_update(self, projects, monkeypatch):
+        """An update that was interrupted on the server is sent again with its batch."""
+        projects.insert_many([{"_id": 1}, {"_id": 2}])
+        writer = CountWriter(ProjectStore(projects))
+        bulk_write = Collection.bulk_write
+
+        def interrupt(collection, requests, **options):
+            bulk_write(collection, requests[:1], **options)
+            raise BulkWriteError({"writeErrors": [{"index": 1, "code": 11601}], "writeConcernErrors": []})
+
+        monkeypatch.setattr(Collection, "bulk_write", interrupt)
+        with pytest.raises(StoreError):
+            writer.write(batch_of(1, 2), NUMBER, 5)
+        monkeypatch.setattr(Collection, "bulk_write", bulk_write)
+        assert writer.is_in_doubt
+        assert writer.write(batch_of(1, 2), NUMBER, 5) == {}
+        assert [document["totalRequest"] for document in projects.find()] == [2, 2]
+
+    def test_validator(self, database):
+        """Documents that a validator refuses are unchanged."""
+        projects = database.create_collection("strict", validator={"usageWriters": {"$exists": False}})
+        projects.insert_one({"_id": 1, "totalRequest": 1})
+        assert CountWriter(ProjectStore(projects)).write(batch_of(1), NUMBER, 5) == {1: "refused"}
+        assert projects.find_one() == {"_id": 1, "totalRequest": 1}
+
+    def test_server_without_collations(self, mongo_client, projects, writer_of):
+        """A server that does not support collations gets none, and is not asked again."""
+        projects.insert_one({"_id": "a"})
+        writer = writer_of("plain")
+        data = {"failCommands": ["update"], "errorCode": 115, "appName": "plain"}
+        with fail_point(mongo_client, mode={"times": 1}, **data):
+            assert writer.write(batch_of("a"), NUMBER, 5) == {}
+        assert not writer._has_collation
+        assert projects.find_one()["totalRequest"] == 2
+
+
+def test_ids_are_matched_exactly(database):
+    """The collection's collation does not make other projects match."""
+    projects = database.create_collection("collated", collation=Collation("en", strength=1))
+    projects.insert_one({"_id": "blog"})
+    assert CountWriter(ProjectStore(projects)).write(batch_of("BLOG"), NUMBER, 5) == {"BLOG": "unknown"}
+    assert projects.find_one() == {"_id": "blog"}
+
+
+def test_mapped_ids(projects):
+    """Projects can be recorded by the path that their ``_id`` is mapped to."""
+    projects.insert_many([{"_id": 1, "meta": {"slug": "blog"}}, {"_id": 2, "meta": {"slug": "api"}}, {"_id": 3}])
+    writer = CountWriter(ProjectStore(projects, fields={"_id": "meta.slug"}))
+    for number in (NUMBER, NUMBER, NUMBER + 1):
+        assert writer.write(batch_of("blog", "wiki"), number, 5) == {"wiki": "unknown"}
+    assert [document.get("totalRequest") for document in projects.find()] == [4, None, None]
+
+
+class TestPruning:
+    def test_silent_writers_are_removed(self, projects):
+        """Entries that are older than an hour are removed, but not those of writers that are active."""
+        now = datetime.now()
+        entries = {"old": now - timedelta(days=1), "young": now + timedelta(days=1), "odd.name": NOON, "text": "x"}
+        projects.insert_many([{"_id": 1, "usageWriters": entries}, {"_id": 2, "usageWriters": {}}])
+        writer = CountWriter(ProjectStore(projects))
+        writer.write(batch_of(1, 2), NUMBER, 5)
+        assert projects.find_one(1)["usageWriters"].keys() == {"young", "odd.name", "text", writer.name}
+
+    def test_documents_are_checked_once_an_hour(self, projects):
+        """A second batch does not look for old entries again."""
+        projects.insert_one({"_id": 1})
+        writer = CountWriter(ProjectStore(projects))
+        writer.write(batch_of(1), NUMBER, 5)
+        projects.update_one({}, {"$set": {"usageWriters.old": NOON - timedelta(days=1)}})
+        writer.write(batch_of(1), NUMBER + 1, 5)
+        assert "old" in projects.find_one()["usageWriters"]
+
+    def test_a_writer_that_returns_keeps_its_entry(self, projects, monkeypatch):
+        """An entry that is renewed after it was read is not removed, so that its batch is not applied twice."""
+        projects.insert_one({"_id": 1, "usageWriters": {"other": NOON - timedelta(days=1)}})
+        send = counters._BatchUpdate._send
+
+        def renew_first(update, operations):
+            if "$unset" in operations[0][1]:
+                projects.update_one({}, {"$set": {"usageWriters.other": datetime(2100, 1, 1)}})
+            return send(update, operations)
+
+        monkeypatch.setattr(counters._BatchUpdate, "_send", renew_first)
+        CountWriter(ProjectStore(projects)).write(batch_of(1), NUMBER, 5)
+        assert "other" in projects.find_one()["usageWriters"]
+
+    def test_failure_is_ignored(self, mongo_client, projects, writer_of):
+        """The batch was applied, so it is not in doubt if looking for old entries fails."""
+        projects.insert_one({"_id": 1})
+        writer = writer_of("pruner")
+        data = {"failCommands": ["find"], "errorCode": 11600, "appName": "pruner"}
+        with fail_point(mongo_client, **data):
+            assert writer.write(batch_of(1), NUMBER, 5) == {}
+        assert not writer.is_in_doubt
+
+
+def test_projects_are_never_created(any_projects):
+    """An unknown project is dropped, even by mongomock."""
+    assert CountWriter(ProjectStore(any_projects)).write(batch_of(1), NUMBER, 5) == {1: "unknown"}
+    assert any_projects.count_documents({}) == 0
+
+
+def test_mongomock_replaces_null_parents():
+    """Mongomock ignores an increment below null, so the parent is removed first."""
+    projects = mongomock.MongoClient().platform.projects
+    projects.insert_many([{"_id": 1, "stats": None}, {"_id": 2, "stats": 5}])
+    writer = CountWriter(ProjectStore(projects, fields={"totalRequest": "stats.hits"}))
+    writer.write(batch_of(1), NUMBER, 5)
+    assert projects.find_one(1)["stats"] == {"hits": 2}
