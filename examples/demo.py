@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 
 import mongomock
 from bson import ObjectId
-from flask import Flask, request
+from flask import Flask, abort, g, request
 from flask_jwt_extended import JWTManager, create_access_token
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from werkzeug.security import check_password_hash, generate_password_hash
 from werkzeug.serving import make_server
 
-from flask_usage_stats import ProjectStore, create_usage_blueprint
+from flask_usage_stats import ProjectStore, UsageRecorder, create_usage_blueprint
 from flask_usage_stats.jwt import jwt_identity
 
 USERS = {"demo": ObjectId("60c72b2f9b1d8b3a4c8e4d21"), "guest": ObjectId("60c72b2f9b1d8b3a4c8e4d22")}
@@ -54,7 +54,7 @@ PROJECTS = [
 
 
 def create_app(database):
-    """Create an application with a login route and the usage blueprint."""
+    """Create an application with a login route, the usage blueprint and a route whose requests are counted."""
     app = Flask(__name__)
     app.config["JWT_SECRET_KEY"] = secrets.token_hex(32)
     JWTManager(app)
@@ -68,8 +68,18 @@ def create_app(database):
             return {"message": "Wrong user name or password"}, 401
         return {"token": create_access_token(str(user["owner"]))}
 
+    @app.get("/sites/<name>")
+    def serve(name):
+        found = database.demo_projects.find_one({"name": name, "status": "live"}, {"_id": 1})
+        if found is None:
+            abort(404)
+        g.project_id = found["_id"]
+        return {"message": f"This is {name}."}
+
     store = ProjectStore(database.demo_projects)
     app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity))
+    recorder = UsageRecorder(store, interval=0.5)
+    recorder.init_app(app, project_id=lambda: g.get("project_id"))
     return app
 
 
@@ -100,6 +110,8 @@ def print_commands(app, address):
     print(f"The demo serves {address}/api/usage. Press Ctrl-C to stop it.\n")
     for name, token in tokens.items():
         print(f"As {name}:\n\n  curl -H 'Authorization: Bearer {token}' {address}/api/usage\n")
+    print("Visit a project, which counts a request:\n")
+    print(f"  curl {address}/sites/blog\n")
     print("Log in to get a new token:\n")
     body = f'{{"username": "demo", "password": "{PASSWORD}"}}'
     print(f"  curl -H 'Content-Type: application/json' -d '{body}' {address}/api/login\n", flush=True)

@@ -15,12 +15,14 @@ PACKAGE = Path(flask_usage_stats.__file__).parent
 
 #: A package, or a module with rules of its own: which others it may import, and which libraries it may use.
 RULES = {
-    "__init__": ({"_http", "_mongodb", "errors", "protocols"}, set()),
+    "__init__": ({"_http", "_recording", "_mongodb", "errors", "protocols"}, set()),
     "_http": ({"_cli", "_formats", "_log", "_core", "errors", "protocols"}, {"flask", "werkzeug"}),
     "_cli": (
         {"_mongodb", "_formats", "openapi", "_log", "_core", "errors", "protocols"},
         {"flask", "click", "rich", "bson"},
     ),
+    "_recording": ({"_mongodb", "_core", "errors", "protocols"}, {"bson"}),
+    "_recording/hooks": ({"_core", "errors"}, {"flask"}),
     "_mongodb": ({"_core", "errors", "protocols"}, {"pymongo", "bson"}),
     "_formats": ({"_core"}, {"orjson", "bson"}),
     "_log": ({"_core", "errors", "protocols"}, set()),

@@ -2,6 +2,7 @@
 
 from ._http.blueprint import create_usage_blueprint
 from ._mongodb.store import ProjectStore
+from ._recording.recorder import UsageRecorder
 from .errors import ConfigurationError, InvalidOwnerError, InvalidParametersError, StoreError, UsageStatsError
 from .protocols import Owner, UsageStore
 
@@ -12,6 +13,7 @@ __all__ = [
     "Owner",
     "ProjectStore",
     "StoreError",
+    "UsageRecorder",
     "UsageStatsError",
     "UsageStore",
     "create_usage_blueprint",

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
@@ -73,11 +74,16 @@ def readme_response():
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_printed_lines(demo, end):
     """Each printed command works when pasted; the first returns the response in the README, key for key."""
-    as_demo, as_guest, login = demo(end=end)
+    as_demo, as_guest, visit, login = demo(end=end)
     assert json.dumps(paste(as_demo)) == json.dumps(readme_response())
     assert [row["name"] for row in paste(as_guest)["projectStats"]] == ["notes"]
     token = paste(login)["token"]
     assert paste(re.sub(r"Bearer [^']*", f"Bearer {token}", as_demo)) == readme_response()
+    assert paste(visit) == {"message": "This is blog."}
+    deadline = time.monotonic() + 10
+    while paste(as_demo)["totalRequests"] != readme_response()["totalRequests"] + 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_real_server(demo, mongodb_uri, mongo_client, database):

@@ -42,6 +42,20 @@ def test_minimal(example, database):
     assert body == {"success": True, "totalRequests": 3, "projectStats": [{"_id": 1, "totalRequest": 3}]}
 
 
+def test_count_requests(example, database):
+    """Requests of a project are added to its count, and no others."""
+    database.projects.insert_many(
+        [{"_id": ID, "owner": "ada", "domain": "blog.example", "page": "Hello"}, {"_id": 2, "owner": "ada"}]
+    )
+    app = example.create_app()
+    client = app.test_client()
+    for path in ("/sites/blog.example", "/sites/blog.example", "/sites/other.example"):
+        client.get(path)
+    get_usage(app, "ada")
+    assert app.extensions["usage_recorder"].close()
+    assert [row["totalRequest"] for row in get_usage(app, "ada")["projectStats"]] == [2, 0]
+
+
 def test_api_key(example, database):
     """Only a complete key is accepted, and the database does not contain the secret."""
     database.projects.insert_one({"_id": 1, "owner": "ada"})
