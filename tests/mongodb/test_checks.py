@@ -16,7 +16,8 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from flask_usage_stats import ConfigurationError, ProjectStore
-from flask_usage_stats._mongodb.checks import Status, run_checks
+from flask_usage_stats._mongodb.check_result import Status
+from flask_usage_stats._mongodb.checks import run_checks
 
 REACHABLE = "ok reachable: the database responds"
 INDEX = "ok index: the query uses usage_stats_owner"

@@ -22,7 +22,8 @@ from .._core.text import escape, escape_csv, escape_json
 from .._formats.csv import CSV
 from .._formats.json import JSON
 from .._log import describe_error, log_adjustments
-from .._mongodb.checks import Status, run_checks
+from .._mongodb.check_result import Status
+from .._mongodb.checks import run_checks
 from .._mongodb.store import ProjectStore
 from ..errors import InvalidOwnerError, InvalidParametersError
 from ..protocols import Owner, UsageStore

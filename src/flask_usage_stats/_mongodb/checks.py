@@ -5,8 +5,7 @@ The checks only read. Their details contain counts, types, paths, index names an
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from enum import IntEnum
-from typing import Any, Final, NamedTuple, TypeGuard
+from typing import Any, Final, TypeGuard
 from uuid import UUID
 
 import pymongo
@@ -20,37 +19,17 @@ from .._core.owners import OwnerType, convert_owner
 from .._core.text import short_repr
 from .._core.values import to_id
 from ..protocols import Owner
+from .check_result import EMPTY_TYPES, CheckResult, Status
+from .counting_checks import check_counting
 from .driver import DRIVER_ERRORS, build_store_error, call_with_collation, is_view_collation_refused
 from .indexes import index_serves
 from .mapping import CollectionMapping, Document
-from .store import ProjectStore, open_store, validate_timeout
-
-
-class Status(IntEnum):
-    """The status of a check. The value is the exit code of the command if all other checks are ok."""
-
-    OK = 0
-    PROBLEM = 1
-    UNKNOWN = 2
-
-    def __str__(self) -> str:
-        """Return the name in lower case, as it is printed."""
-        return self.name.lower()
-
-
-class CheckResult(NamedTuple):
-    """The result of one check."""
-
-    name: str
-    status: Status
-    detail: str
-
+from .store import ProjectStore, is_recorded, open_store, validate_timeout
 
 _PING_TIMEOUT: Final = 5  # seconds
 _SAMPLE_SIZE: Final = 100  # documents
 _MAX_EXAMPLES: Final = 5
 _NUMBER_TYPES: Final = ("int", "long", "double", "decimal")
-_EMPTY_TYPES: Final = ("missing", "null", "undefined")
 # The stored type of each type of owner id.
 _OWNER_TYPES: Final[Mapping[OwnerType, str]] = {str: "string", int: "number", ObjectId: "objectId", UUID: "binData"}
 # From this number on, a Decimal128 does not round to a finite double, so the response has 0.
@@ -73,11 +52,16 @@ def run_checks(store: ProjectStore, timeout: float, owner: Owner | None = None) 
     validate_timeout(timeout)
     with pymongo.timeout(timeout):
         collection, mapping = open_store(store)
-        return list(_run_checks(collection, mapping, timeout, owner))
+        return list(_run_checks(collection, mapping, timeout, owner, is_recorded=is_recorded(store)))
 
 
 def _run_checks(
-    collection: Collection[Document], mapping: CollectionMapping, timeout: float, owner: Owner | None
+    collection: Collection[Document],
+    mapping: CollectionMapping,
+    timeout: float,
+    owner: Owner | None,
+    *,
+    is_recorded: bool,
 ) -> Iterator[CheckResult]:
     reachable = _check_reachable(collection, timeout)
     yield reachable
@@ -92,6 +76,11 @@ def _run_checks(
     except DRIVER_ERRORS as error:
         names = ("counts", "owner types", "no owner", "fields")
         yield from (CheckResult(name, *_describe(error, timeout)) for name in names)
+    if is_recorded:
+        try:
+            yield CheckResult("counting", *check_counting(collection, mapping))
+        except DRIVER_ERRORS as error:
+            yield CheckResult("counting", *_describe(error, timeout))
     if owner is None:
         return
     try:
@@ -237,7 +226,7 @@ class _Tally:
         self._documents[excluded] += documents
         if key["count"] is not None:
             self._invalid_counts[excluded][key["count"]] += documents
-        types = {"number" if name in _NUMBER_TYPES else name for name in key["owner"]} - set(_EMPTY_TYPES)
+        types = {"number" if name in _NUMBER_TYPES else name for name in key["owner"]} - set(EMPTY_TYPES)
         if not types:
             self._without_owner[excluded] += documents
         for name in types:
@@ -362,7 +351,7 @@ def _build_count_check(mapping: CollectionMapping) -> Document:
             {"$in": [count_type, _NUMBER_TYPES]},
             # `$lte` includes NaN, which sorts before all other numbers.
             {"$or": [{"$gte": [count, Decimal128(_DOUBLE_LIMIT)]}, {"$lte": [count, Decimal128(f"-{_DOUBLE_LIMIT}")]}]},
-            {"$not": [{"$in": [count_type, _EMPTY_TYPES]}]},
+            {"$not": [{"$in": [count_type, EMPTY_TYPES]}]},
         ]
     }
 
