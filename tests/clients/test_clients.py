@@ -1,5 +1,6 @@
 """Generated clients understand every response, and linters accept the OpenAPI document."""
 
+import contextlib
 import importlib
 import json
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import mongomock
 import pytest
-from support import jwt_app, make_token
+from support import StubStore, jwt_app, make_token
 from werkzeug.serving import make_server
 
 from flask_usage_stats import ProjectStore
@@ -54,19 +55,28 @@ def document(tmp_path_factory):
     return path
 
 
+@contextlib.contextmanager
+def serve(store):
+    """Yield the address of a server with a store, and a token of ada's."""
+    app = jwt_app(store)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", make_token(app)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 @pytest.fixture(scope="module")
 def host():
     """Yield the address of a server with three projects of ada's, and a token of hers."""
     projects = mongomock.MongoClient().platform.projects
     projects.insert_many([{"owner": "ada", **project} for project in PROJECTS])
-    app = jwt_app(ProjectStore(projects))
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", make_token(app)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve(ProjectStore(projects)) as address_and_token:
+        yield address_and_token
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +133,9 @@ class TestPython:
         assert list(invalid.parsed.errors.to_dict()) == ["minRequests"]
         refused = self.get(python_client, host, token="x")
         assert (refused.status_code, refused.parsed.message) == (401, "Invalid or expired token")
+        with serve(StubStore(error=OSError())) as failing:
+            failed = self.get(python_client, failing)
+        assert (failed.status_code, failed.parsed.message) == (500, "Failed to fetch usage stats")
 
     def test_unchanged_response(self, python_client, host):
         """A tag in If-None-Match is a parameter of the client."""
