@@ -46,7 +46,7 @@ def count():
 
 @app.get("/ready")
 def ready():
-    return "ready"
+    return str(os.getpid())
 '''
 REQUESTS = 200
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", "served:app"]
@@ -63,13 +63,15 @@ GRANIAN = [
     "2",
     "served:app",
 ]
+#: A configuration that patches before the application and the driver are imported, which --preload requires.
+PATCHED = ["--config", "gevent_config.py"]
 SERVERS = {
     "gunicorn": ([*GUNICORN], signal.SIGTERM),
     "gunicorn, quick stop": ([*GUNICORN], signal.SIGINT),
     "gunicorn, threads": ([*GUNICORN, "--threads", "4"], signal.SIGTERM),
     "gunicorn, threads, quick stop": ([*GUNICORN, "--threads", "4"], signal.SIGQUIT),
     "gunicorn, gevent": ([*GUNICORN, "--worker-class", "gevent"], signal.SIGTERM),
-    "gunicorn, gevent, preload": ([*GUNICORN, "--worker-class", "gevent", "--preload"], signal.SIGTERM),
+    "gunicorn, gevent, preload": ([*GUNICORN, "--worker-class", "gevent", "--preload", *PATCHED], signal.SIGTERM),
     "gunicorn, preload": ([*GUNICORN, "--preload"], signal.SIGTERM),
     "gunicorn, new workers": ([*GUNICORN, "--max-requests", "20"], signal.SIGTERM),
     "granian": ([*GRANIAN], signal.SIGTERM),
@@ -81,6 +83,7 @@ SERVERS = {
 @contextlib.contextmanager
 def serve(folder, command, stop, uri, database):
     (folder / "served.py").write_text(APPLICATION)
+    (folder / "gevent_config.py").write_text("from gevent import monkey\n\nmonkey.patch_all()\n")
     port, log = free_port(), folder / "log"
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
     environment = os.environ | {"HOST_URI": uri, "HOST_DATABASE": database, "HOME": str(folder), "PYTHONPATH": path}
@@ -88,13 +91,13 @@ def serve(folder, command, stop, uri, database):
         arguments = [argument.replace("{port}", str(port)) for argument in command]
         process = subprocess.Popen(arguments, cwd=folder, env=environment, stdout=file, stderr=file)
     try:
-        deadline = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                send(port, "/ready")
-                break
+        # A server that is stopped while a worker is starting may wait for that worker without end.
+        deadline, ready = time.monotonic() + 30, set()
+        while len(ready) < (2 if "--workers" in command else 1):
             assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                ready.add(send(port, "/ready"))
+            time.sleep(0.01)
         yield port
         process.send_signal(stop)
         process.wait(30)
