@@ -68,6 +68,17 @@ def test_any_object_that_can_be_iterated_over_is_accepted():
     assert [len(batch) for batch in iter_batches(Items())] == [2]
 
 
+def test_errors_of_an_iterable_are_not_replaced():
+    """A TypeError of the store's own code is raised as it is, so that the log has its origin."""
+
+    class Projects:
+        def __iter__(self):
+            return iter(len())
+
+    with pytest.raises(TypeError, match="len"):
+        list(iter_batches(Projects()))
+
+
 def test_any_mapping_is_a_document():
     """A store may return mappings of any type."""
     assert [len(batch) for batch in iter_batches([{}, types.MappingProxyType({"_id": 1})])] == [2]

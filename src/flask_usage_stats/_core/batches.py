@@ -1,7 +1,7 @@
 """Documents in batches, so that only one batch is in memory at a time."""
 
 from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import islice
 from typing import Final
 
@@ -50,8 +50,11 @@ def iter_batches(documents: Iterable[Document]) -> Iterator[Sequence[Document]]:
 def _iterate(documents: Iterable[Document]) -> Iterator[Document]:
     # Awaitables can be iterated over as well; text and mappings would look like a store without projects if empty.
     if not isinstance(documents, Awaitable | str | bytes | Mapping):
-        with suppress(TypeError):
+        try:
             return iter(documents)
+        except TypeError:
+            if isinstance(documents, Iterable):  # raised by its __iter__
+                raise
     close_coroutine(documents)
     raise _build_error(f"got {type(documents).__name__}")
 
