@@ -35,3 +35,11 @@ def test_a_thousand_keys_are_remembered(clock):
     clock.append(3599.0)
     assert limit.allows(1)
     assert not limit.allows(3)
+
+
+def test_a_lock_that_is_never_released_blocks_nobody(clock):
+    """After a fork, another thread's lock stays locked; then nothing is allowed, but nobody waits."""
+    limit = HourlyLimit()
+    with limit._lock:
+        assert limit.allows() is False
+    assert limit.allows() is True
