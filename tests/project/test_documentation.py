@@ -13,6 +13,8 @@ from types import ModuleType
 import click
 import pytest
 from bson import ObjectId
+from flask import request
+from flask_limiter import Limiter
 from pymongo import MongoClient
 from support import KEY, ROOT, SAMPLE_ROWS, bearer, jwt_app, make_token
 from sybil.document import PythonDocStringDocument
@@ -211,6 +213,27 @@ def test_page(page, names, sample):
         names["db"].projects.delete_many({})
     with served(names["app"]) as address:
         evaluate(DOCUMENTS, page, names | sample | {"URL": address, "__name__": "page"})
+
+
+def test_rate_limit(names, tmp_path, monkeypatch):
+    """The recipe counts a request for its own owner, even if another owner's request runs meanwhile."""
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    recipe = tmp_path / "recipe.md"
+    recipe.write_text(page.partition("## Limit the request rate\n")[2].partition("\n## ")[0])
+    app = evaluate(DOCUMENTS, recipe, names | {"__name__": "page"})[-1].namespace["app"]
+    ada, bob = bearer(make_token(app, "ada")), bearer(make_token(app, "bob"))
+    identify_request = Limiter.identify_request
+
+    def interrupted(limiter):
+        """Let bob's request run where a limit is set up but not yet counted."""
+        if request.headers["Authorization"] == ada["Authorization"]:
+            other = Thread(target=lambda: app.test_client().get("/api/usage", headers=bob))
+            other.start()
+            other.join()
+        return identify_request(limiter)
+
+    monkeypatch.setattr(Limiter, "identify_request", interrupted)
+    assert [app.test_client().get("/api/usage", headers=ada).status_code for _ in range(3)] == [200, 200, 429]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
