@@ -12,8 +12,8 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from flask_usage_stats import ProjectStore, StoreError
-from flask_usage_stats._mongodb import counters
-from flask_usage_stats._mongodb.counters import CountWriter, Increment
+from flask_usage_stats._mongodb.count_updates import BatchUpdate, Increment
+from flask_usage_stats._mongodb.counters import CountWriter
 
 NOON = datetime(2026, 11, 25, 12)
 NUMBER = 1_795_000_000_000  # milliseconds since 1970, in November 2026
@@ -207,13 +207,13 @@ class TestOnce:
     def test_null_may_be_repaired_by_another_writer(self, projects, monkeypatch):
         """The increment is sent again whatever the repair has matched."""
         projects.insert_one({"_id": 1, "totalRequest": None})
-        unset_nulls = counters._BatchUpdate._unset_nulls
+        unset_nulls = BatchUpdate._unset_nulls
 
         def be_late(update, broken):
             projects.update_one({"_id": 1}, {"$set": {"totalRequest": 10}})
             unset_nulls(update, broken)
 
-        monkeypatch.setattr(counters._BatchUpdate, "_unset_nulls", be_late)
+        monkeypatch.setattr(BatchUpdate, "_unset_nulls", be_late)
         assert CountWriter(ProjectStore(projects)).write(batch_of(1), NUMBER, 5) == {}
         assert projects.find_one()["totalRequest"] == 12
 
@@ -394,14 +394,14 @@ class TestPruning:
     def test_a_writer_that_returns_keeps_its_entry(self, projects, monkeypatch):
         """An entry that is renewed after it was read is not removed, so that its batch is not applied twice."""
         projects.insert_one({"_id": 1, "usageWriters": {"other": NOON - timedelta(days=1)}})
-        send = counters._BatchUpdate._send
+        send = BatchUpdate._send
 
         def renew_first(update, operations):
             if "$unset" in operations[0][1]:
                 projects.update_one({}, {"$set": {"usageWriters.other": datetime(2100, 1, 1)}})
             return send(update, operations)
 
-        monkeypatch.setattr(counters._BatchUpdate, "_send", renew_first)
+        monkeypatch.setattr(BatchUpdate, "_send", renew_first)
         CountWriter(ProjectStore(projects)).write(batch_of(1), NUMBER, 5)
         assert "other" in projects.find_one()["usageWriters"]
 

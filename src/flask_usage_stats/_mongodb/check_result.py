@@ -1,10 +1,20 @@
-"""The result of a check."""
+"""The result of a check, and what several checks have in common."""
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
+from uuid import UUID
+
+from bson import ObjectId
+
+from .._core.owners import OwnerType
 
 #: The types of a value that is as good as missing, as `$type` of an aggregation returns them.
 EMPTY_TYPES: Final = ("missing", "null", "undefined")
+#: The stored type of each type of owner id.
+OWNER_TYPES: Final[Mapping[OwnerType, str]] = {str: "string", int: "number", ObjectId: "objectId", UUID: "binData"}
+#: The detail of a check that the store does not allow.
+OWNER_FILTER_DETAIL: Final = "owner_filter selects the projects, so this cannot be checked"
 
 
 class Status(IntEnum):

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 from .._core.owners import OwnerType
 from .._core.project_ids import ProjectId, convert_project_id
-from .._mongodb.counters import BATCH_SIZE, Increment
+from .._mongodb.count_updates import Increment
+from .._mongodb.counters import BATCH_SIZE
 
 _MAX_QUEUE: Final = 100_000  # calls
 _QUARTER: Final = 900  # seconds
