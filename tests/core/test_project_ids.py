@@ -1,6 +1,6 @@
 """Project ids: which values can be recorded, and how they are converted."""
 
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from enum import StrEnum
 from uuid import UUID
 
@@ -39,7 +39,8 @@ class Name(StrEnum):
         ("é" * 512, None, "é" * 512),
         (Name.BLOG, None, "blog"),
         (1.5, None, 1.5),
-        (datetime(2024, 1, 1), None, datetime(2024, 1, 1)),
+        (datetime(2024, 1, 1, 0, 0, 0, 1999), None, datetime(2024, 1, 1, 0, 0, 0, 1000)),
+        (datetime(2024, 1, 1, 5, tzinfo=timezone(timedelta(hours=5))), None, datetime(2024, 1, 1)),
         (b"x", None, b"x"),
     ],
 )
@@ -65,6 +66,7 @@ class Broken:
         (Decimal128("1"), None),
         ({}, None),
         (object(), None),
+        ((1, 2), None),
         (Broken(), None),
         (float("nan"), None),
         (2**63, None),

@@ -372,6 +372,20 @@ def test_mapped_ids(projects):
     assert [document.get("totalRequest") for document in projects.find()] == [4, None, None]
 
 
+@pytest.mark.parametrize("path", ["slug", "meta.slug"])
+def test_arrays_are_no_ids(any_projects, path):
+    """The server compares the elements of an array as well, but the response has no id for such a project."""
+    stored = [
+        {"_id": 1, "slug": ["blog", "api"]},
+        {"_id": 2, "meta": [{"slug": "blog"}]},
+        {"_id": 3, "meta": {"slug": ["blog"]}},
+    ]
+    any_projects.insert_many(stored)
+    writer = CountWriter(ProjectStore(any_projects, fields={"_id": path}))
+    assert writer.write(batch_of("blog", "wiki"), NUMBER, 5) == {"blog": "unknown", "wiki": "unknown"}
+    assert list(any_projects.find()) == stored
+
+
 class TestPruning:
     def test_silent_writers_are_removed(self, projects):
         """Entries that are older than an hour are removed, but not those of writers that are active."""

@@ -33,10 +33,11 @@ def is_project_id(value: object, id_type: OwnerType | None) -> bool:
         return True
     try:
         hash(value)
-        bson.encode({"_id": value}, codec_options=_CODEC_OPTIONS)
+        decoded = _convert_to_stored(value)
+        hash(decoded)
     except Exception:  # noqa: BLE001 # of any class: nothing that a caller passes may raise
         return False
-    return value is not None and value == value  # noqa: PLR0124 # NaN is not equal to itself, so it cannot be counted
+    return decoded is not None and decoded == decoded  # noqa: PLR0124 # NaN is not equal to itself
 
 
 def convert_project_id(value: ProjectId, id_type: OwnerType | None) -> ProjectId:
@@ -46,7 +47,15 @@ def convert_project_id(value: ProjectId, id_type: OwnerType | None) -> ProjectId
         if id_type is None:
             return ObjectId(text) if is_object_id_text(text) else text
         return convert_owner(text, id_type)
-    return int(value) if isinstance(value, int) else value
+    if isinstance(value, int):
+        return int(value)
+    return value if isinstance(value, ObjectId | UUID) else _convert_to_stored(value)
+
+
+def _convert_to_stored(value: object) -> object:
+    """Return a value as it is read from the database, to be compared with ids that are: dates have milliseconds."""
+    stored: object = bson.decode(bson.encode({"_id": value}, codec_options=_CODEC_OPTIONS), _CODEC_OPTIONS)["_id"]
+    return stored
 
 
 def _is_encodable(text: str) -> bool:

@@ -14,6 +14,7 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure, ServerSelectionTimeoutError, WriteError
 
+from .._core.fields import ID
 from .._core.project_ids import ProjectId
 from .driver import COLLATION_REFUSED, DRIVER_ERRORS, SIMPLE_COLLATION, is_collation_refused
 from .mapping import CollectionMapping, Document, get_path
@@ -119,7 +120,7 @@ class BatchUpdate:
             {path: {"$type": name, "$not": {"$gt": convert(-bound), "$lt": convert(bound - requests)}}}  # also NaN
             for name, bound, convert in (("double", _MAX_DOUBLE, int), ("decimal", _MAX_DECIMAL, _to_decimal))
         ]
-        match: Document = {self._mapping.id_path: {"$eq": project}, "$nor": inexact}
+        match: Document = {**self._match_id(project), "$nor": inexact}
         update: Document = {"$inc": {path: requests}}
         if self._entry is not None:
             match[self._entry] = {"$not": {"$gte": self._number}}
@@ -127,6 +128,13 @@ class BatchUpdate:
         if self._mapping.last_request_path is not None:
             update["$max"] = {self._mapping.last_request_path: increment.latest}
         return match, update
+
+    def _match_id(self, project: ProjectId) -> Document:
+        path, is_other = self._mapping.id_path, {"$not": {"$type": "array"}}
+        if path == ID:  # never an array
+            return {path: {"$eq": project}}
+        # The server also compares the elements of arrays, but an array is not the id of a project.
+        return {**dict.fromkeys(_iter_prefixes(path), is_other), path: {"$eq": project, **is_other}}
 
     def _unset_nulls(self, projects: Iterable[ProjectId]) -> None:
         """Remove null values that prevent the increment: `$inc` and nested paths do not replace them."""
@@ -140,7 +148,7 @@ class BatchUpdate:
         countable = {"$or": [{mapping.count_path: match} for match in ({"$exists": False}, None, {"$type": "number"})]}
         self._send(
             [
-                ({"$and": [{mapping.id_path: {"$eq": project}}, countable, {path: is_null}]}, {"$unset": {path: ""}})
+                ({"$and": [self._match_id(project), countable, {path: is_null}]}, {"$unset": {path: ""}})
                 for project in projects
                 for path in sorted(paths)
             ]
@@ -156,7 +164,9 @@ class BatchUpdate:
                 is_applied = not isinstance(value, float | Decimal128) or _is_exact(value)
             else:
                 is_applied = isinstance(value, datetime) and value >= self._number
-            found[get_path(document, id_path)] = "applied" if is_applied else "uncountable"
+            project = get_path(document, id_path)
+            if not isinstance(project, list):
+                found[project] = "applied" if is_applied else "uncountable"
         causes = {project: found.get(project, "unknown") for project in projects}
         return {project: cause for project, cause in causes.items() if cause != "applied"}
 
@@ -173,11 +183,11 @@ class BatchUpdate:
 
         :raises PyMongoError: it is unknown which of the updates were applied.
         """
+        was_sent, self.is_sent = self.is_sent, True
         if not isinstance(self._collection, Collection):
             return _send_each(self._collection, operations)
         collation = SIMPLE_COLLATION if self.has_collation else None
         requests = [UpdateOne(match, update, collation=collation) for match, update in operations]
-        was_sent, self.is_sent = self.is_sent, True
         try:
             return self._collection.bulk_write(requests, ordered=False).matched_count, {}
         except BulkWriteError as error:
