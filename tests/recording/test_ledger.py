@@ -138,6 +138,22 @@ def test_add_never_waits(clock, monkeypatch):
     assert ledger.measure().pending == 1
 
 
+def test_an_error_while_batches_are_made_loses_nothing(clock, monkeypatch):
+    """What waits is taken only when the batches are complete."""
+    ledger = Ledger(100, None)
+    ledger.add("blog", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "convert_project_id", raise_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.get_batches()
+    (batch,) = ledger.get_batches()
+    assert batch.requests == ledger.measure().pending == 2
+
+
+def raise_interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def test_no_count_is_lost_between_threads(monkeypatch):
     """Threads add while others take batches."""
     monkeypatch.setattr(module, "_MAX_QUEUE", 100)

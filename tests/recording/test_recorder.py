@@ -17,6 +17,7 @@ from flask import Flask, g
 from pymongo import MongoClient
 
 from flask_usage_stats import ConfigurationError, ProjectStore, StoreError, UsageRecorder
+from flask_usage_stats._mongodb.count_updates import BatchUpdate
 from flask_usage_stats._recording import recorder as module
 
 DROPPED = {"full": 0, "unknown": 0, "uncountable": 0, "refused": 0, "in_doubt": 0, "invalid": 0}
@@ -41,7 +42,7 @@ class BrokenWriter:
     def __init__(self, *results):
         self.results, self.calls, self.is_in_doubt = list(results), [], False
 
-    def write(self, batch, number, timeout):
+    def write(self, batch, number, timeout, *, is_repeated=False):
         self.calls.append(({project: increment.requests for project, increment in batch.items()}, number))
         result = self.results.pop(0)
         self.is_in_doubt = isinstance(result, tuple)
@@ -189,6 +190,48 @@ class TestFlush:
             f"counts of {pending} requests could not be written and stay pending: {error}" for pending in (2, 5)
         ]
         assert {record.levelno for record in caplog.records} == {logging.ERROR}
+
+    @pytest.mark.parametrize("method", ["remove_entries", "_find_unmatched", "_send"])
+    def test_an_interruption_counts_nothing_twice(self, quiet, any_projects, monkeypatch, method):
+        """An exception of a signal handler, such as that of Ctrl-C, leaves the batch in doubt, and it is sent again."""
+        any_projects.insert_many([{"_id": "blog"}, {"_id": "api"}])
+        recorder = UsageRecorder(ProjectStore(any_projects), interval=3600)
+        original = getattr(BatchUpdate, method)
+
+        def interrupt(update, *arguments):
+            original(update, *arguments)
+            raise KeyboardInterrupt
+
+        for project, n in (("blog", 2), ("api", 3), ("wiki", 5)):
+            recorder.record(project, n)
+        with monkeypatch.context() as patch:
+            patch.setattr(BatchUpdate, method, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                recorder.flush()
+        recorder.record("blog", 1)
+        assert recorder.flush()
+        assert [document["totalRequest"] for document in any_projects.find()] == [3, 3]
+        assert (recorder.stats.written, recorder.stats.dropped["unknown"]) == (6, 5)
+
+    def test_an_interruption_without_entries(self, quiet, projects, monkeypatch):
+        """Without entries, the batch that was interrupted is dropped, because it must not be sent again."""
+        projects.insert_one({"_id": "blog"})
+        recorder = UsageRecorder(ProjectStore(projects, writers_field=None), interval=3600)
+        send = BatchUpdate._send
+
+        def interrupt(update, operations):
+            send(update, operations)
+            raise KeyboardInterrupt
+
+        recorder.record("blog", 2)
+        with monkeypatch.context() as patch:
+            patch.setattr(BatchUpdate, "_send", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                recorder.flush()
+        recorder.record("blog", 1)
+        assert recorder.flush()
+        assert projects.find_one()["totalRequest"] == 3
+        assert (recorder.stats.written, recorder.stats.dropped["in_doubt"]) == (1, 2)
 
     def test_batches_that_were_not_sent_are_counted_further(self, quiet):
         """A batch that was certainly not applied gets a new number, with what was recorded meanwhile."""

@@ -39,12 +39,15 @@ class CountWriter:
         self._pruned: set[ProjectId] = set()
         self._pruned_until = EPOCH
 
-    def write(self, batch: Mapping[ProjectId, Increment], number: int, timeout: float) -> dict[ProjectId, str]:
+    def write(
+        self, batch: Mapping[ProjectId, Increment], number: int, timeout: float, *, is_repeated: bool = False
+    ) -> dict[ProjectId, str]:
         """Add a batch to its projects, without creating any.
 
         :param batch: up to ``BATCH_SIZE`` projects. If the result is in doubt, the same batch must be sent again.
         :param number: milliseconds since 1970, greater than the number of every other batch.
         :param timeout: the time limit, in seconds, greater than 0.
+        :param is_repeated: whether the batch may have been sent before.
         :returns: why projects were not incremented: ``"unknown"`` if no document has the id, ``"uncountable"`` if the
             count cannot be incremented exactly, ``"refused"`` if the collection's validator refused the change, and
             ``"in_doubt"`` if the result is unknown and the store has no *writers_field*.
@@ -55,6 +58,8 @@ class CountWriter:
         """
         self.is_in_doubt = False
         collection, mapping = open_store(self._store)
+        if is_repeated and mapping.writers_path is None:  # nothing in the documents tells whether it was applied
+            return dict.fromkeys(batch, "in_doubt")
         collection = collection.with_options(
             write_concern=_WRITE_CONCERN, read_concern=ReadConcern("local"), read_preference=ReadPreference.PRIMARY
         )
@@ -63,14 +68,13 @@ class CountWriter:
             try:
                 dropped = update.run(batch)
             except DRIVER_ERRORS as error:
-                self.is_in_doubt = update.is_sent
                 raise build_store_error("the counts could not be written", error) from error
-            except BaseException:
+            finally:
                 self.is_in_doubt = update.is_sent
-                raise
             self._has_collation = update.has_collation
             if mapping.writers_path is not None:
                 self._prune(update, mapping.writers_path, batch)
+        self.is_in_doubt = False
         return dropped
 
     def _prune(self, update: BatchUpdate, path: str, projects: Iterable[ProjectId]) -> None:

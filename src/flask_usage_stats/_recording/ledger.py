@@ -90,7 +90,9 @@ class Ledger:
         with self._lock:
             if not self._batches:
                 self._merge()
-                self._batches = self._build_batches()
+                batches = self._build_batches()
+                # One statement without a call: no exception of a signal handler can occur in the middle of it.
+                self._batches, self._counts, self._latest, self._oldest = batches, {}, {}, None
             return list(self._batches)
 
     def settle(self, batch: Batch, dropped: Mapping[ProjectId, str]) -> Counter[str]:
@@ -124,7 +126,6 @@ class Ledger:
         counts, latest, oldest = self._counts, self._latest, self._oldest
         if not counts or oldest is None:
             return []
-        self._counts, self._latest, self._oldest = {}, {}, None
         self._number = max(self._number + 1, int(time() * 1000))
         projects: defaultdict[ProjectId, dict[int, int]] = defaultdict(dict)
         times: defaultdict[ProjectId, float] = defaultdict(float)

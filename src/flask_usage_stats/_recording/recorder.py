@@ -63,14 +63,19 @@ class _ProcessState:
         self.writer = writer
         #: Held while batches are written.
         self.writing = threading.Lock()
-        #: When the first batch was sent for the first time, in seconds of the monotonic clock; ``None`` if it was not.
-        self.sent_at: float | None = None
+        #: The batch that was sent last, and when for the first time, in seconds of the monotonic clock. Its result is
+        #: in doubt as long as it is in the ledger.
+        self.sent: tuple[Batch, float] | None = None
         self.failures = 0
         #: Whether the thread was started, or must not be.
         self.is_started = is_closed
         self.starting = threading.Lock()
         self.thread: threading.Thread | None = None
         self.stop = threading.Event()
+
+    def is_in_doubt(self, batch: Batch) -> bool:
+        """Return whether a batch of the ledger may have been applied."""
+        return self.sent is not None and self.sent[0] is batch
 
 
 class UsageRecorder:
@@ -253,31 +258,36 @@ class UsageRecorder:
 
     def _write_batches(self, state: _ProcessState, deadline: float | None, dropped: Counter[str]) -> None:
         """Write the batch that is in doubt, and then everything that waits."""
-        if state.sent_at is not None:
-            (batch,) = state.ledger.get_batches()
-            self._write(state, batch, deadline, dropped)
         batches = state.ledger.get_batches()
+        if batches and state.is_in_doubt(batches[0]):
+            self._write(state, batches[0], deadline, dropped)
+            batches = state.ledger.get_batches()
         try:
             while batches and (deadline is None or monotonic() < deadline):
                 self._write(state, batches[0], deadline, dropped)
                 batches.pop(0)
         finally:
             # A batch in doubt must be sent again with its number; any other gets a new one.
-            state.ledger.put_back(batches if state.sent_at is None else batches[1:])
+            state.ledger.put_back([batch for batch in batches if not state.is_in_doubt(batch)])
 
     def _write(self, state: _ProcessState, batch: Batch, deadline: float | None, dropped: Counter[str]) -> None:
-        """Write a batch, or give it up if its entries could have been removed before it is found out what happened."""
-        sent_at = monotonic() if state.sent_at is None else state.sent_at
-        if max(monotonic() - sent_at, time() - batch.number / 1000) > MAX_DOUBT and state.sent_at is not None:
+        """Write a batch, or give it up if its entries could have been removed before it is found out what happened.
+
+        An exception of a signal handler can interrupt this at any point, so the batch is in doubt before it is sent.
+        """
+        is_repeated = state.is_in_doubt(batch)
+        if state.sent is None or not is_repeated:
+            state.sent = batch, monotonic()
+        if is_repeated and max(monotonic() - state.sent[1], time() - batch.number / 1000) > MAX_DOUBT:
             lost: Mapping[ProjectId, str] = dict.fromkeys(batch.increments, "in_doubt")
         else:
             timeout = self._timeout if deadline is None else min(self._timeout, max(0.001, deadline - monotonic()))
             try:
-                lost = state.writer.write(batch.increments, batch.number, timeout)
-            finally:
-                if state.writer.is_in_doubt:
-                    state.sent_at = sent_at
-        state.sent_at = None
+                lost = state.writer.write(batch.increments, batch.number, timeout, is_repeated=is_repeated)
+            except Exception:
+                if not is_repeated and not state.writer.is_in_doubt:
+                    state.sent = None
+                raise
         dropped += state.ledger.settle(batch, lost)
 
 
