@@ -1,37 +1,16 @@
 """Every server counts exactly the requests that it has answered, in all its processes."""
 
-import contextlib
 import http.client
-import os
 import signal
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from servers import free_port
+from hosts.serving import serve
 
-APPLICATION = '''
-"""An application that counts its requests and writes the counts only when a process exits."""
-
-import os
-import sys
-
+APPLICATION = """
 from flask import Flask, g
-from pymongo import MongoClient
 
 from flask_usage_stats import ProjectStore, UsageRecorder
-
-clients = {}
-
-
-def projects():
-    pid = os.getpid()
-    if pid not in clients:
-        clients[pid] = MongoClient(os.environ["HOST_URI"])
-    return clients[pid][os.environ["HOST_DATABASE"]].projects
-
 
 app = Flask("host")
 recorder = UsageRecorder(ProjectStore(projects), interval=3600)
@@ -47,7 +26,7 @@ def count():
 @app.get("/ready")
 def ready():
     return str(os.getpid())
-'''
+"""
 REQUESTS = 200
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", "served:app"]
 GRANIAN = [
@@ -80,33 +59,6 @@ SERVERS = {
 }
 
 
-@contextlib.contextmanager
-def serve(folder, command, stop, uri, database):
-    (folder / "served.py").write_text(APPLICATION)
-    (folder / "gevent_config.py").write_text("from gevent import monkey\n\nmonkey.patch_all()\n")
-    port, log = free_port(), folder / "log"
-    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
-    environment = os.environ | {"HOST_URI": uri, "HOST_DATABASE": database, "HOME": str(folder), "PYTHONPATH": path}
-    with log.open("wb") as file:
-        arguments = [argument.replace("{port}", str(port)) for argument in command]
-        process = subprocess.Popen(arguments, cwd=folder, env=environment, stdout=file, stderr=file)
-    try:
-        # A server that is stopped while a worker is starting may wait for that worker without end.
-        deadline, ready = time.monotonic() + 30, set()
-        while len(ready) < (2 if "--workers" in command else 1):
-            assert time.monotonic() < deadline, log.read_text()
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                ready.add(send(port, "/ready"))
-            time.sleep(0.01)
-        yield port
-        process.send_signal(stop)
-        process.wait(30)
-    finally:
-        process.kill()
-        process.wait(30)
-    assert "Traceback" not in log.read_text(), log.read_text()
-
-
 def send(port, path):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
@@ -127,9 +79,19 @@ def send_requests(port):
 def test_requests_are_counted_exactly(tmp_path, mongodb_uri, projects, name):
     """The count is the number of requests, although it is only written when the processes exit."""
     command, stop = SERVERS[name]
+    (tmp_path / "gevent_config.py").write_text("from gevent import monkey\n\nmonkey.patch_all()\n")
     projects.insert_one({"_id": "blog"})
-    with serve(tmp_path, [sys.executable, *command], stop, mongodb_uri, projects.database.name) as port:
+    ready = set()
+
+    def is_ready(port):
+        """Wait for all workers: a server that is stopped while one is starting may wait for it without end."""
+        ready.add(send(port, "/ready"))
+        return len(ready) == (2 if "--workers" in command else 1)
+
+    database = mongodb_uri, projects.database.name
+    with serve(tmp_path, APPLICATION, command, database, is_ready, stop) as (port, log):
         processes = send_requests(port)
+    assert "Traceback" not in log.read_text()
     document = projects.find_one()
     assert document["totalRequest"] == REQUESTS
     assert len(document["usageWriters"]) == len(processes)

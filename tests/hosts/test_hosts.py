@@ -1,14 +1,8 @@
 """The responses are the same bytes with other extensions, handlers, mounts and servers."""
 
-import contextlib
 import http.client
-import os
 import re
-import signal
-import subprocess
-import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -23,7 +17,7 @@ from bson import ObjectId
 from flask import Blueprint, Flask, g, jsonify, request, session
 from flask.views import MethodView
 from flask_limiter.util import get_remote_address
-from servers import free_port
+from hosts.serving import serve
 from support import FAILED, INVALID, REQUIRED, bearer
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -300,24 +294,10 @@ class TestMounts:
         check_responses(app.test_client())
 
 
-SERVED = '''
-"""An application for gunicorn, built once before it forks."""
-
-import os
-
+SERVED = """
 from flask import Flask, request
-from pymongo import MongoClient
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
-
-clients = {}
-
-
-def projects():
-    pid = os.getpid()
-    if pid not in clients:
-        clients[pid] = MongoClient(os.environ["HOST_URI"])
-    return clients[pid][os.environ["HOST_DATABASE"]].projects
 
 
 def caller():
@@ -335,35 +315,12 @@ app.register_blueprint(create_usage_blueprint(ProjectStore(projects), authentica
 def which(response):
     response.headers["X-Worker"] = str(os.getpid())
     return response
-'''
+"""
 
 
-@contextlib.contextmanager
-def gunicorn(folder, *arguments, uri, database):
-    (folder / "served.py").write_text(SERVED)
-    port, log = free_port(), folder / "log"
-    environment = os.environ | {
-        "HOST_URI": uri,
-        "HOST_DATABASE": database,
-        "HOME": str(folder),
-        "PYTHONWARNINGS": "always::UserWarning",
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")])),
-    }
-    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", *arguments, "served:app"]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file)
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(OSError):
-                send(port)
-                break
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        yield port, log
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+def is_ready(port):
+    send(port)
+    return True
 
 
 def send(port, who=None):
@@ -388,7 +345,8 @@ class TestServers:
     )
     def test_gunicorn(self, tmp_path, mongodb_uri, projects, arguments):
         """Forked workers give the same responses under load, without a warning about forks."""
-        with gunicorn(tmp_path, *arguments, uri=mongodb_uri, database=projects.database.name) as (port, log):
+        command = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", *arguments, "served:app"]
+        with serve(tmp_path, SERVED, command, (mongodb_uri, projects.database.name), is_ready) as (port, log):
             with ThreadPoolExecutor(8) as pool:
                 requests = [one for one in REQUESTS for _ in range(40)]
                 responses = list(pool.map(lambda one: send(port, one[0]), requests))
