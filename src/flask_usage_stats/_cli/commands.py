@@ -101,7 +101,7 @@ def _add_check(group: click.Group, store: UsageStore) -> None:
     def check(context: click.Context, timeout: float, owner: str | None, owner_type: str) -> None:
         """Check the database, the index and the documents. Nothing is written.
 
-        The documents are read once, and nothing is written.
+        The server reads all documents once, or twice if there are invalid counts or a recorder.
 
         The exit code is 0 if every check is ok, 1 if there is a problem, and 2 if there is no problem but a result
         is unknown, or if the command failed.
@@ -115,7 +115,6 @@ def _add_check(group: click.Group, store: UsageStore) -> None:
                 _print_line(f"{status!s:<7}  {name}: {detail}")
         # A problem takes precedence over an unknown result, although its exit code is lower.
         statuses = {result.status for result in results}
-        # A problem remains a problem, whatever the unknown results would be.
         context.exit(int(Status.PROBLEM if Status.PROBLEM in statuses else max(statuses)))
 
 
