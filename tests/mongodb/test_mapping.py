@@ -57,6 +57,13 @@ def test_an_invalid_argument_is_rejected(argument, fix):
         ProjectStore(mongomock.MongoClient().platform.projects, **argument)
 
 
+def test_the_last_request_may_be_returned_as_the_last_change():
+    """A platform may have mapped its own time of the last request before it counts with a recorder."""
+    paths = mapping({"updatedAt": "lastRequestAt"})
+    assert paths.last_request_path == "lastRequestAt"
+    assert paths.rename_fields([{"lastRequestAt": 5}]) == [{"updatedAt": 5}]
+
+
 def test_an_async_owner_filter_is_rejected():
     """*owner_filter* must return the filter, not a coroutine."""
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from bson import ObjectId
 
 from .._core.callables import close_coroutine, find_signature_problem, is_coroutine_callable
-from .._core.fields import COUNT, FIELDS, ID, LAST_REQUEST_AT, OWNER, STATUS
+from .._core.fields import COUNT, FIELDS, ID, LAST_REQUEST_AT, OWNER, STATUS, UPDATED_AT
 from .._core.owners import OwnerType, convert_owner, is_object_id_text
 from .._core.text import short_repr
 from ..errors import ConfigurationError
@@ -145,12 +145,17 @@ def _validate_path(name: object, path: object) -> None:
 
 def _validate_no_overlap(paths: Mapping[str, str]) -> None:
     for (name, path), (other_name, other_path) in combinations(paths.items(), 2):
-        is_owner = OWNER in (name, other_name)  # only matched, so it may be another field as well
-        if _overlap(path, other_path) and (not is_owner or LAST_REQUEST_AT in (name, other_name)):
+        if _overlap(path, other_path) and not _may_be_equal({name, other_name}, path, other_path):
             raise ConfigurationError(
                 f"fields overlap: {name!r} is stored at {path!r} and {other_name!r} at {other_path!r}:"
                 " give each field a separate path"
             )
+
+
+def _may_be_equal(names: set[str], path: str, other_path: str) -> bool:
+    if LAST_REQUEST_AT in names:  # a platform may return its time as the time of the last change
+        return UPDATED_AT in names and path == other_path
+    return OWNER in names  # only matched, so it may be another field as well
 
 
 def _is_path(path: object) -> bool:
