@@ -73,8 +73,10 @@ def jwt_identity() -> Owner | None:
     :returns: the owner id, or ``None`` if the request has no valid access token or if the token's subject cannot be
         an owner id. A string with control characters is also ``None``. The reason is logged at DEBUG.
     :raises ConfigurationError: the application has no ``JWTManager``, or no request is being handled.
-    :raises PyJWTError: the application's key cannot be used, its key set cannot be fetched or has no keys, or
-        the algorithm requires a library that is not installed.
+    :raises PyJWTError: the application's key set cannot be fetched or has no keys, its key does not suit the algorithm,
+        or the algorithm requires a library that is not installed. If the application allows several algorithms, the
+        token chooses one of them, so the last two are ``None`` and a warning once an hour.
+    :raises TypeError: the application's key has a type that the algorithm does not support, as above.
     :raises Exception: whatever a callback of the application raises.
 
     .. versionadded:: 0.1.0

@@ -101,7 +101,7 @@ def _add_check(group: click.Group, store: UsageStore) -> None:
     def check(context: click.Context, timeout: float, owner: str | None, owner_type: str) -> None:
         """Check the database, the index and the documents. Nothing is written.
 
-        The server reads all documents once, or twice if there are invalid counts or a recorder.
+        The server reads all documents once, or twice if the application has a recorder.
 
         The exit code is 0 if every check is ok, 1 if there is a problem, and 2 if there is no problem but a result
         is unknown, or if the command failed.
