@@ -8,9 +8,9 @@ from flask_usage_stats._mongodb.check_result import Status
 from flask_usage_stats._mongodb.checks import run_checks
 
 
-def check(collection, **options):
+def check(collection, *, id_type=None, **options):
     store = ProjectStore(collection, **options)
-    UsageRecorder(store)
+    UsageRecorder(store, id_type=id_type)
     (result,) = [result for result in run_checks(store, 30) if result.name == "counting"]
     return result.status, result.detail
 
@@ -40,6 +40,19 @@ def test_other_values_at_the_path_of_the_entries(projects, value):
     detail = "1 projects have another value at {}, so they are not counted"
     assert check(projects) == (Status.PROBLEM, detail.format("usageWriters"))
     assert check(projects, writers_field="meta.writers") == (Status.PROBLEM, detail.format("meta.writers"))
+
+
+def test_ids_that_are_taken_for_object_ids(projects):
+    """Strings with 24 hexadecimal digits are only counted with ``id_type=str``."""
+    projects.insert_many(
+        [{"_id": "507f1f77bcf86cd799439011", "slug": 1}, {"_id": "507f1f77bcf86cd79943901g"}, {"_id": 7}]
+    )
+    detail = (
+        "1 projects have strings with 24 hexadecimal digits as _id, so they are not counted:"
+        " pass id_type=str to UsageRecorder"
+    )
+    assert check(projects) == check(projects, writers_field=None) == (Status.PROBLEM, detail)
+    assert check(projects, id_type=str) == OK
 
 
 def test_too_many_writers(projects):

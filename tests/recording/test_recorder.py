@@ -293,14 +293,45 @@ class TestFlush:
         assert caplog.records[0].getMessage().endswith("stay pending: LookupError")
 
     def test_dropped_counts_are_one_warning(self, quiet, caplog):
-        """One line for each flush has the number of requests by cause."""
-        recorder, _ = with_writer({"a": "unknown", "b": "uncountable"})
-        for project, n in (("a", 2), ("b", 3), ("c", 4)):
+        """One line for each flush has the number of requests by cause, each request once."""
+        recorder, _ = with_writer({"a": "unknown", "b": "uncountable"}, {}, id_type=str, max_pending=3)
+        for project, n in (("a", 2), ("b", 3), ("c", 4), ("d", 5), (None, 6)):
             recorder.record(project, n)
         assert recorder.flush()
+        recorder.record("a")
+        assert recorder.flush()
         (record,) = caplog.records
-        assert record.getMessage() == "counts of 5 requests were dropped: uncountable 3, unknown 2"
+        assert record.getMessage() == "counts of 11 requests were dropped: full 5, invalid 1, uncountable 3, unknown 2"
         assert record.levelno == logging.WARNING
+
+    def test_unknown_projects_may_have_another_type_of_id(self, quiet, caplog):
+        """The log says how ids are converted, unless the application has decided that."""
+        recorder, _ = with_writer({"a": "unknown"})
+        recorder.record("a", 2)
+        assert recorder.flush()
+        (message,) = caplog.messages
+        assert message.endswith(
+            "unknown 2 (ids with 24 hexadecimal digits are ObjectIds, unless id_type=str is passed)"
+        )
+
+    @pytest.mark.parametrize(
+        ("writers_field", "paths"), [("meta.writers", "meta.writers, lastRequestAt, hits"), (None, "hits")]
+    )
+    def test_refused_counts_are_an_error(self, database, quiet, caplog, writers_field, paths):
+        """The line says what the collection's validator must allow."""
+        validator = {"$jsonSchema": {"properties": {"_id": {}}, "additionalProperties": False}}
+        projects = database.create_collection(f"closed {writers_field}", validator=validator)
+        projects.insert_one({"_id": "a"})
+        store = ProjectStore(projects, writers_field=writers_field, fields={"totalRequest": "hits"})
+        recorder = UsageRecorder(store, id_type=str)
+        recorder.record("a", 2)
+        recorder.record("b", 1)
+        assert recorder.flush()
+        (record,) = caplog.records
+        assert record.getMessage() == (
+            f"counts of 3 requests were dropped: refused 2 (the collection's validator must allow {paths}), unknown 1"
+        )
+        assert record.levelno == logging.ERROR
 
 
 class TestThread:

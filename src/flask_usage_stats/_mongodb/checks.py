@@ -4,12 +4,14 @@ The checks only read. Their details contain counts, types, paths, index names an
 """
 
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import pymongo
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
+from .._core.owners import OwnerType
 from ..protocols import Owner
 from .check_result import CheckResult, Status
 from .counting_checks import check_counting
@@ -18,7 +20,7 @@ from .driver import DRIVER_ERRORS, build_store_error, is_view_collation_refused
 from .index_checks import check_index
 from .mapping import CollectionMapping, Document
 from .owner_checks import check_owner
-from .store import ProjectStore, is_recorded, open_store, validate_timeout
+from .store import ProjectStore, get_recorded_types, open_store, validate_timeout
 
 _PING_TIMEOUT: Final = 5  # seconds
 
@@ -36,7 +38,7 @@ def run_checks(store: ProjectStore, timeout: float, owner: Owner | None = None) 
     validate_timeout(timeout)
     with pymongo.timeout(timeout):
         collection, mapping = open_store(store)
-        return list(_run_checks(collection, mapping, timeout, owner, is_recorded=is_recorded(store)))
+        return list(_run_checks(collection, mapping, timeout, owner, id_types=get_recorded_types(store)))
 
 
 def _run_checks(
@@ -45,7 +47,7 @@ def _run_checks(
     timeout: float,
     owner: Owner | None,
     *,
-    is_recorded: bool,
+    id_types: AbstractSet[OwnerType | None],
 ) -> Iterator[CheckResult]:
     reachable = _check_reachable(collection, timeout)
     yield reachable
@@ -57,8 +59,8 @@ def _run_checks(
     except DRIVER_ERRORS as error:
         names = ("counts", "owner types", "no owner", "fields")
         yield from (CheckResult(name, *_describe(error, timeout)) for name in names)
-    if is_recorded:
-        yield _run("counting", timeout, check_counting, collection, mapping)
+    if id_types:
+        yield _run("counting", timeout, check_counting, collection, mapping, id_types)
     if owner is not None:
         yield _run("owner", timeout, check_owner, collection, mapping, owner)
 

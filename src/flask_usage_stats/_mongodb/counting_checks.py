@@ -2,27 +2,32 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from pymongo.collection import Collection
 
 from .._core.fields import ID
+from .._core.owners import OwnerType
 from .check_result import EMPTY_TYPES, Status
 from .mapping import CollectionMapping, Document
 
 _MAX_WRITERS: Final = 1000
 
 
-def check_counting(collection: Collection[Document], mapping: CollectionMapping) -> tuple[Status, str]:
-    """Check the index of a mapped ``_id``, the validator, and the entries of writers.
+def check_counting(
+    collection: Collection[Document], mapping: CollectionMapping, id_types: AbstractSet[OwnerType | None]
+) -> tuple[Status, str]:
+    """Check the index of a mapped ``_id``, the validator, the ids, and the entries of writers.
 
+    :param id_types: the *id_type* of each recorder.
     :returns: the status and the detail of the result.
     :raises PyMongoError: a command failed; the decoder's errors in ``DRIVER_ERRORS`` are also possible.
     """
     problems = [
         *_check_id_index(collection, mapping),
         *_check_validator(collection, mapping),
-        *_check_entries(collection, mapping),
+        *_check_documents(collection, mapping, has_default_ids=None in id_types),
     ]
     if problems:
         return Status.PROBLEM, "; ".join(problems)
@@ -45,8 +50,7 @@ def _check_validator(collection: Collection[Document], mapping: CollectionMappin
     if schema.get("additionalProperties", True) is not False:
         return
     patterns = list(schema.get("patternProperties", {}))
-    paths = [path for path in (mapping.writers_path, mapping.last_request_path) if path is not None]
-    names = [path.split(".")[0] for path in (*paths, mapping.count_path)]
+    names = [path.split(".")[0] for path in mapping.recorded_paths]
     refused = [
         name
         for name in dict.fromkeys(names)
@@ -63,16 +67,32 @@ def _matches(pattern: str, name: str) -> bool:
         return True
 
 
-def _check_entries(collection: Collection[Document], mapping: CollectionMapping) -> Iterator[str]:
+def _check_documents(
+    collection: Collection[Document], mapping: CollectionMapping, *, has_default_ids: bool
+) -> Iterator[str]:
+    group: Document = {"_id": None, "hexadecimal": {"$sum": _build_hexadecimal(mapping.id_path)}}
     path = mapping.writers_path
-    if path is None:
-        return
-    value = f"${path}"
-    is_other = {"$not": [{"$in": [{"$type": value}, ["object", *EMPTY_TYPES]]}]}
-    size = {"$cond": [{"$eq": [{"$type": value}, "object"]}, {"$size": {"$objectToArray": value}}, 0]}
-    group = {"_id": None, "other": {"$sum": {"$cond": [is_other, 1, 0]}}, "size": {"$max": size}}
+    if path is not None:
+        is_object, is_other = {"$eq": [{"$type": f"${path}"}, "object"]}, {"$not": [_build_type_test(path)]}
+        group["other"] = {"$sum": {"$cond": [is_other, 1, 0]}}
+        group["size"] = {"$max": {"$cond": [is_object, {"$size": {"$objectToArray": f"${path}"}}, 0]}}
     for found in collection.aggregate([{"$group": group}]):
-        if found["other"]:
+        if has_default_ids and found["hexadecimal"]:
+            yield (
+                f"{found['hexadecimal']:,} projects have strings with 24 hexadecimal digits as {mapping.id_path},"
+                " so they are not counted: pass id_type=str to UsageRecorder"
+            )
+        if found.get("other"):
             yield f"{found['other']:,} projects have another value at {path}, so they are not counted"
-        if found["size"] >= _MAX_WRITERS:
+        if found.get("size", 0) >= _MAX_WRITERS:
             yield f"a project has {found['size']:,} writers at {path}: count with fewer processes"
+
+
+def _build_type_test(path: str) -> Document:
+    return {"$in": [{"$type": f"${path}"}, ["object", *EMPTY_TYPES]]}
+
+
+def _build_hexadecimal(path: str) -> Document:
+    """Build an expression that is 1 if an id is a string that a recorder takes for an ObjectId, and else 0."""
+    string = {"$cond": [{"$eq": [{"$type": f"${path}"}, "string"]}, f"${path}", ""]}
+    return {"$cond": [{"$regexMatch": {"input": string, "regex": "^[0-9a-fA-F]{24}$"}}, 1, 0]}

@@ -54,6 +54,10 @@ class CollectionMapping:
         self.last_request_path: Final = (
             paths[LAST_REQUEST_AT] if writers_field is not None or LAST_REQUEST_AT in (fields or ()) else None
         )
+        #: The paths that a recorder writes to.
+        self.recorded_paths: Final = tuple(
+            path for path in (self.writers_path, self.last_request_path, self.count_path) if path is not None
+        )
         self.projection: Final = _build_projection(response_paths.values())
         self.excluded_statuses: Final = _validate_statuses(excluded_statuses)
         self.owner_type: Final = owner_type

@@ -74,7 +74,7 @@ class ProjectStore:
         self._mapping = CollectionMapping(fields, owner_filter, owner_type, excluded_statuses, writers_field)
         self._timeout = validate_timeout(timeout)
         self._read_options = ReadOptionsCache()
-        self._is_recorded = False
+        self._recorded_types: set[OwnerType | None] = set()
 
     def iter_projects(self, owner: Owner, /) -> Iterable[Mapping[str, object]]:
         """Read the projects of one owner, each once and in no particular order.
@@ -140,14 +140,19 @@ def open_store(store: ProjectStore) -> tuple[Collection[Document], CollectionMap
     return store._open(), store._mapping  # noqa: SLF001 # the public class has no method for this
 
 
-def mark_recorded(store: ProjectStore) -> None:
-    """Remember that a recorder writes to the projects of a store, so that the checks include it."""
-    store._is_recorded = True  # noqa: SLF001 # the public class has no method for this
+def add_recorder(store: ProjectStore, id_type: OwnerType | None) -> None:
+    """Remember that a recorder with an *id_type* writes to the projects of a store, so that the checks include it."""
+    store._recorded_types.add(id_type)  # noqa: SLF001 # the public class has no method for this
 
 
-def is_recorded(store: ProjectStore) -> bool:
-    """Return whether :func:`mark_recorded` was called for a store."""
-    return store._is_recorded  # noqa: SLF001 # the public class has no method for this
+def get_recorded_types(store: ProjectStore) -> set[OwnerType | None]:
+    """Return the *id_type* of each recorder that writes to the projects of a store."""
+    return store._recorded_types  # noqa: SLF001 # the public class has no method for this
+
+
+def get_recorded_paths(store: ProjectStore) -> tuple[str, ...]:
+    """Return the paths that a recorder writes to."""
+    return store._mapping.recorded_paths  # noqa: SLF001 # the public class has no method for this
 
 
 def _is_collection(source: CollectionSource) -> TypeGuard[Collection[Any]]:

@@ -15,7 +15,7 @@ from .._mongodb.counters import BATCH_SIZE
 
 _MAX_QUEUE: Final = 100_000  # calls
 _QUARTER: Final = 900  # seconds
-_MAX_COUNT: Final = 2**62  # of one project in one batch; BSON has integers up to 2**63 - 1
+_MAX_COUNT: Final = 2**55  # of one pair, so that the sum of 256 quarters is less than 2**63, as BSON requires
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,11 +95,10 @@ class Ledger:
                 self._batches, self._counts, self._latest, self._oldest = batches, {}, {}, None
             return list(self._batches)
 
-    def settle(self, batch: Batch, dropped: Mapping[ProjectId, str]) -> Counter[str]:
+    def settle(self, batch: Batch, dropped: Mapping[ProjectId, str]) -> None:
         """Account for a batch that was written, except for some projects.
 
         :param dropped: the causes by project.
-        :returns: the number of dropped requests by cause.
         """
         lost: Counter[str] = Counter()
         for project, cause in dropped.items():
@@ -108,19 +107,22 @@ class Ledger:
             self._batches.remove(batch)
             self._written += batch.requests - lost.total()
             self._dropped += lost
-        return lost
 
     def put_back(self, batches: Iterable[Batch]) -> None:
-        """Let batches that were not sent wait again, since their number may be too old when they can be."""
+        """Let batches that were not sent wait again, since their number may be too old when they can be.
+
+        If there are more pairs than may wait, those that were recorded meanwhile are dropped.
+        """
         with self._lock:
+            newer, self._counts = self._counts, {}
             for batch in batches:
                 self._batches.remove(batch)
-                for pair, requests in batch.quarters.items():
-                    self._counts[pair] = self._counts.get(pair, 0) + requests
-                for project, increment in batch.increments.items():
-                    moment = increment.latest.replace(tzinfo=UTC).timestamp()
-                    self._latest[project] = max(self._latest.get(project, 0.0), moment)
-                self._oldest = batch.oldest if self._oldest is None else min(self._oldest, batch.oldest)
+                for (project, quarter), requests in batch.quarters.items():
+                    moment = batch.increments[project].latest.replace(tzinfo=UTC).timestamp()
+                    self._count(project, quarter, requests, moment)
+                self._oldest = min(self._oldest or batch.oldest, batch.oldest)
+            for (project, quarter), requests in newer.items():
+                self._count(project, quarter, requests, self._latest[project])
 
     def _build_batches(self) -> list[Batch]:
         counts, latest, oldest = self._counts, self._latest, self._oldest
@@ -158,21 +160,25 @@ class Ledger:
 
     def _merge(self) -> None:
         """Move the queue to the counts. The caller must hold the lock."""
-        counts, latest, pop = self._counts, self._latest, self._queue.popleft
+        pop = self._queue.popleft
         for _ in range(len(self._queue)):  # calls that are added meanwhile wait for the next time
             project, requests, moment = pop()
-            pair = project, int(moment // _QUARTER)
             if project is None:
                 self._dropped["invalid"] += requests
-            elif pair not in counts and len(counts) >= self._max_pairs:
-                self._dropped["full"] += requests
-            elif counts.get(pair, 0) > _MAX_COUNT:
-                self._dropped["uncountable"] += requests
             else:
-                counts[pair] = counts.get(pair, 0) + requests
-                latest[project] = max(latest.get(project, 0.0), moment)
-                if self._oldest is None or moment < self._oldest:
-                    self._oldest = moment
+                self._count(project, int(moment // _QUARTER), requests, moment)
+
+    def _count(self, project: ProjectId, quarter: int, requests: int, moment: float) -> None:
+        counts, pair = self._counts, (project, quarter)
+        total = counts.get(pair, 0) + requests
+        if total == requests and len(counts) >= self._max_pairs:
+            self._dropped["full"] += requests
+        elif total > _MAX_COUNT:
+            self._dropped["uncountable"] += requests
+        else:
+            counts[pair] = total
+            self._latest[project] = max(self._latest.get(project, 0.0), moment)
+            self._oldest = min(self._oldest or moment, moment)
 
 
 def _to_datetime(moment: float) -> datetime:

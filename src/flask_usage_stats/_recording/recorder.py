@@ -16,7 +16,7 @@ from .._core.owners import OwnerType
 from .._core.project_ids import ProjectId, is_project_id
 from .._core.text import escape, short_repr
 from .._mongodb.counters import MAX_DOUBT, CountWriter
-from .._mongodb.store import ProjectStore, mark_recorded, validate_timeout
+from .._mongodb.store import ProjectStore, add_recorder, get_recorded_paths, validate_timeout
 from ..errors import ConfigurationError, UsageStatsError
 from .hooks import Application, CountRule, ProjectIdCallback, add_hooks
 from .ledger import Batch, Ledger
@@ -67,6 +67,8 @@ class _ProcessState:
         #: in doubt as long as it is in the ledger.
         self.sent: tuple[Batch, float] | None = None
         self.failures = 0
+        #: The dropped requests that were logged.
+        self.logged: Counter[str] = Counter()
         #: Whether the thread was started, or must not be.
         self.is_started = is_closed
         self.starting = threading.Lock()
@@ -126,7 +128,7 @@ class UsageRecorder:
         self._is_closed = False
         self._states: dict[None, _ProcessState] = {}
         register_fork(self)
-        mark_recorded(store)
+        add_recorder(store, self._id_type)
 
     def record(self, project_id: object, n: int = 1) -> None:
         """Count requests of a project. This takes about a microsecond, never waits and never raises an error.
@@ -240,9 +242,8 @@ class UsageRecorder:
         """Write what is pending, and log what failed or was dropped. Return whether nothing is pending."""
         if not state.writing.acquire(timeout=-1 if deadline is None else max(0.0, deadline - monotonic())):
             return False
-        dropped: Counter[str] = Counter()
         try:
-            self._write_batches(state, deadline, dropped)
+            self._write_batches(state, deadline)
         except Exception as error:  # noqa: BLE001 # of the driver or the store's callable: the thread must survive
             state.failures += 1
             pending = state.ledger.measure().pending
@@ -250,27 +251,39 @@ class UsageRecorder:
                 "counts of %d requests could not be written and stay pending: %s", pending, _describe(error)
             )
         finally:
+            totals = state.ledger.measure()
+            dropped, state.logged = Counter(totals.dropped) - state.logged, Counter(totals.dropped)
             state.writing.release()
         if dropped:
-            causes = ", ".join(f"{cause} {requests}" for cause, requests in sorted(dropped.items()))
-            _logger.warning("counts of %d requests were dropped: %s", dropped.total(), causes)
-        return state.ledger.measure().pending == 0
+            self._log_dropped(dropped)
+        return totals.pending == 0
 
-    def _write_batches(self, state: _ProcessState, deadline: float | None, dropped: Counter[str]) -> None:
+    def _log_dropped(self, dropped: Counter[str]) -> None:
+        remedies = {"refused": f"the collection's validator must allow {', '.join(get_recorded_paths(self._store))}"}
+        if self._id_type is None:
+            remedies["unknown"] = "ids with 24 hexadecimal digits are ObjectIds, unless id_type=str is passed"
+        causes = [
+            f"{cause} {requests}" + (f" ({remedies[cause]})" if cause in remedies else "")
+            for cause, requests in sorted(dropped.items())
+        ]
+        level = logging.ERROR if "refused" in dropped else logging.WARNING
+        _logger.log(level, "counts of %d requests were dropped: %s", dropped.total(), ", ".join(causes))
+
+    def _write_batches(self, state: _ProcessState, deadline: float | None) -> None:
         """Write the batch that is in doubt, and then everything that waits."""
         batches = state.ledger.get_batches()
         if batches and state.is_in_doubt(batches[0]):
-            self._write(state, batches[0], deadline, dropped)
+            self._write(state, batches[0], deadline)
             batches = state.ledger.get_batches()
         try:
             while batches and (deadline is None or monotonic() < deadline):
-                self._write(state, batches[0], deadline, dropped)
+                self._write(state, batches[0], deadline)
                 batches.pop(0)
         finally:
             # A batch in doubt must be sent again with its number; any other gets a new one.
             state.ledger.put_back([batch for batch in batches if not state.is_in_doubt(batch)])
 
-    def _write(self, state: _ProcessState, batch: Batch, deadline: float | None, dropped: Counter[str]) -> None:
+    def _write(self, state: _ProcessState, batch: Batch, deadline: float | None) -> None:
         """Write a batch, or give it up if its entries could have been removed before it is found out what happened.
 
         An exception of a signal handler can interrupt this at any point, so the batch is in doubt before it is sent.
@@ -288,7 +301,7 @@ class UsageRecorder:
                 if not is_repeated and not state.writer.is_in_doubt:
                     state.sent = None
                 raise
-        dropped += state.ledger.settle(batch, lost)
+        state.ledger.settle(batch, lost)
 
 
 def _validate_id_type(id_type: OwnerType | None) -> OwnerType | None:
