@@ -227,6 +227,14 @@ class TestWithoutEntries:
         }
         assert projects.find_one() == {"_id": 1, "totalRequest": 5}
 
+    @pytest.mark.parametrize("value", [2.0**53 - 3, 2.0**53 - 2, Decimal128(str(10**33 - 1))])
+    def test_counts_at_the_edge(self, projects, value):
+        """Without an entry, a number that is too large for the sum may be the sum itself."""
+        projects.insert_many([{"_id": 1, "totalRequest": value}, {"_id": 3, "totalRequest": 2.0**53 - 4}])
+        writer = CountWriter(ProjectStore(projects, writers_field=None))
+        assert writer.write(batch_of(1, 2, 3), NUMBER, 5) == {1: "in_doubt", 2: "unknown", 3: "in_doubt"}
+        assert projects.find_one(3)["totalRequest"] == 2.0**53 - 2
+
     def test_lost_reply_is_in_doubt(self, mongo_client, projects, writer_of):
         """A batch whose reply is lost is dropped, because it must not be sent again."""
         projects.insert_many([{"_id": 1}, {"_id": 2}])

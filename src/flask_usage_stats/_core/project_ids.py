@@ -13,6 +13,7 @@ from .values import fits_int64
 #: The id of a project, as it is stored: a string, an integer, an ObjectId, a UUID or another hashable BSON value.
 ProjectId: TypeAlias = object
 
+_UNCHANGED_TYPES: Final = (ObjectId, UUID)
 _MAX_BYTES: Final = 1024  # of UTF-8
 _CODEC_OPTIONS: Final = CodecOptions(uuid_representation=UuidRepresentation.STANDARD)  # type: ignore[var-annotated]
 
@@ -29,7 +30,7 @@ def is_project_id(value: object, id_type: OwnerType | None) -> bool:
         return len(value) <= _MAX_BYTES and (value.isascii() or _is_encodable(value))
     if isinstance(value, int):
         return not isinstance(value, bool) and fits_int64(value)
-    if isinstance(value, ObjectId | UUID):
+    if isinstance(value, _UNCHANGED_TYPES):
         return True
     try:
         hash(value)
@@ -49,7 +50,7 @@ def convert_project_id(value: ProjectId, id_type: OwnerType | None) -> ProjectId
         return convert_owner(text, id_type)
     if isinstance(value, int):
         return int(value)
-    return value if isinstance(value, ObjectId | UUID) else _convert_to_stored(value)
+    return value if isinstance(value, _UNCHANGED_TYPES) else _convert_to_stored(value)
 
 
 def _convert_to_stored(value: object) -> object:

@@ -7,6 +7,7 @@ An update with this number does not match a document that already has it, so a b
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from bson import Decimal128
@@ -33,9 +34,10 @@ _TRANSIENT: Final = frozenset(
     {6, 7, 24, 46, 50, 63, 64, 89, 91, 112, 133, 134, 150, 189, 234, 262}
     | {9001, 10107, 11600, 11601, 11602, 13388, 13435, 13436}
 )
-# From these on, sums may be rounded.
+# From these on, sums may be rounded. An increment is less than 2**63.
 _MAX_DOUBLE: Final = 2**53
 _MAX_DECIMAL: Final = 10**33
+_DECIMAL_RANGE: Final = {"$gt": Decimal128(str(-_MAX_DECIMAL)), "$lt": Decimal128(str(_MAX_DECIMAL - 2**63))}
 
 _Operation: TypeAlias = tuple[Document, Document]
 
@@ -88,7 +90,7 @@ class BatchUpdate:
         dropped = {project: causes.get(code, "uncountable") for project, code in failed.items()}
         if matched < len(batch) - len(dropped):
             with self._tolerated:
-                dropped |= self._find_unmatched([project for project in batch if project not in dropped])
+                dropped |= self._find_unmatched({project: batch[project] for project in batch.keys() - dropped.keys()})
         return dropped
 
     def remove_entries(self, path: str, projects: Sequence[ProjectId], before: datetime) -> None:
@@ -116,9 +118,9 @@ class BatchUpdate:
 
     def _build_increment(self, project: ProjectId, increment: Increment) -> _Operation:
         path, requests = self._mapping.count_path, increment.requests
-        inexact: list[Document] = [
-            {path: {"$type": name, "$not": {"$gt": convert(-bound), "$lt": convert(bound - requests)}}}  # also NaN
-            for name, bound, convert in (("double", _MAX_DOUBLE, int), ("decimal", _MAX_DECIMAL, _to_decimal))
+        inexact: list[Document] = [  # also NaN
+            {path: {"$type": "double", "$not": {"$gt": -_MAX_DOUBLE, "$lt": _MAX_DOUBLE - requests}}},
+            {path: {"$type": "decimal", "$not": _DECIMAL_RANGE}},
         ]
         match: Document = {**self._match_id(project), "$nor": inexact}
         update: Document = {"$inc": {path: requests}}
@@ -154,21 +156,19 @@ class BatchUpdate:
             ]
         )
 
-    def _find_unmatched(self, projects: list[ProjectId]) -> dict[ProjectId, str]:
+    def _find_unmatched(self, batch: Mapping[ProjectId, Increment]) -> dict[ProjectId, str]:
         """Find out why documents did not match: there is none, it has the number already, or its count is inexact."""
-        found: dict[ProjectId, str] = {}
+        causes: dict[ProjectId, str | None] = dict.fromkeys(batch, "unknown")
         id_path, path = self._mapping.id_path.split("."), self._entry or self._mapping.count_path
-        for document in self._find(projects, path):
-            value = get_path(document, path.split("."))
+        for document in self._find(list(batch), path):
+            project, value = get_path(document, id_path), get_path(document, path.split("."))
+            if isinstance(project, list):
+                continue
             if self._entry is None:
-                is_applied = not isinstance(value, float | Decimal128) or _is_exact(value)
+                causes[project] = _find_cause(value, batch[project].requests)
             else:
-                is_applied = isinstance(value, datetime) and value >= self._number
-            project = get_path(document, id_path)
-            if not isinstance(project, list):
-                found[project] = "applied" if is_applied else "uncountable"
-        causes = {project: found.get(project, "unknown") for project in projects}
-        return {project: cause for project, cause in causes.items() if cause != "applied"}
+                causes[project] = None if isinstance(value, datetime) and value >= self._number else "uncountable"
+        return {project: cause for project, cause in causes.items() if cause is not None}
 
     def _find(self, projects: Sequence[ProjectId], path: str) -> Iterable[Document]:
         id_path = self._mapping.id_path
@@ -224,15 +224,17 @@ def _send_each(collection: Any, operations: list[_Operation]) -> tuple[int, dict
     return matched, errors
 
 
-def _is_exact(value: float | Decimal128) -> bool:
-    if isinstance(value, float):
-        return -_MAX_DOUBLE < value < _MAX_DOUBLE
-    number = value.to_decimal()
-    return number.is_finite() and abs(number) < _MAX_DECIMAL
-
-
-def _to_decimal(number: int) -> Decimal128:
-    return Decimal128(str(number))
+def _find_cause(value: object, requests: int) -> str | None:
+    """Return why a count was not incremented, ``"in_doubt"`` if it may have been, and ``None`` if it was."""
+    if isinstance(value, Decimal128):
+        number, bound, increment = value.to_decimal(), _MAX_DECIMAL, 2**63
+    elif isinstance(value, float):
+        number, bound, increment = Decimal(value), _MAX_DOUBLE, requests
+    else:
+        return None
+    if number.is_nan() or number.copy_abs() >= bound:  # abs() would round
+        return "uncountable"
+    return None if number < bound - increment else "in_doubt"
 
 
 def _iter_prefixes(path: str) -> Iterator[str]:

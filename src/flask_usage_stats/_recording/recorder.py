@@ -99,7 +99,7 @@ class UsageRecorder:
         up to one interval are lost.
     :param timeout: the time limit for writing to each thousand projects, in seconds, greater than 0 and at most 3600.
     :param max_pending: the maximum number of different pairs of project and quarter of an hour that wait, greater than
-        0. Requests beyond it are dropped. Each pair takes about 200 bytes, and up to 1,000 bytes while it is written.
+        0. Requests beyond it are dropped. Each pair takes about 350 bytes, and about 1,050 bytes while it is written.
     :raises ConfigurationError: an argument is invalid; the message says what to pass instead.
 
     .. versionadded:: 0.1.0
