@@ -59,7 +59,8 @@ def serve(
     with log.open("wb") as file:
         process = subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environment, stdout=file, stderr=file)
     try:
-        _wait(lambda: is_ready(port), log)
+        _wait(lambda: process.poll() is not None or is_ready(port), log)
+        assert process.poll() is None, log.read_text()
         yield port, log
         process.send_signal(stop)
         process.wait(30)

@@ -42,6 +42,17 @@ GRANIAN = [
     "2",
     "served:app",
 ]
+UWSGI = [
+    "-c",
+    "import pyuwsgi; pyuwsgi.run()",
+    "--http-socket",
+    "127.0.0.1:{port}",
+    "--module",
+    "served:app",
+    "--workers",
+    "2",
+    "--master",
+]
 #: A configuration that patches before the application and the driver are imported, which --preload requires.
 PATCHED = ["--config", "gevent_config.py"]
 SERVERS = {
@@ -55,6 +66,10 @@ SERVERS = {
     "gunicorn, new workers": ([*GUNICORN, "--max-requests", "20"], signal.SIGTERM),
     "granian": ([*GRANIAN], signal.SIGTERM),
     "granian, quick stop": ([*GRANIAN], signal.SIGINT),
+    "uwsgi": ([*UWSGI, "--enable-threads", "--die-on-term"], signal.SIGTERM),
+    "uwsgi, lazy": ([*UWSGI, "--enable-threads", "--lazy-apps"], signal.SIGINT),
+    "uwsgi, threads": ([*UWSGI, "--threads", "4", "--lazy-apps"], signal.SIGQUIT),
+    "uwsgi, new workers": ([*UWSGI, "--enable-threads", "--max-requests", "20"], signal.SIGQUIT),
     "flask": (["-m", "flask", "--app", "served:app", "run", "--port", "{port}"], signal.SIGINT),
 }
 
@@ -79,6 +94,8 @@ def send_requests(port):
 def test_requests_are_counted_exactly(tmp_path, mongodb_uri, projects, name):
     """The count is the number of requests, although it is only written when the processes exit."""
     command, stop = SERVERS[name]
+    if name.startswith("uwsgi"):
+        pytest.importorskip("pyuwsgi", reason="there is no pyuwsgi for this system")
     (tmp_path / "gevent_config.py").write_text("from gevent import monkey\n\nmonkey.patch_all()\n")
     projects.insert_one({"_id": "blog"})
     ready = set()
