@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from faults.application import Host, connections_of
+from faults.counting import CountTrial, write_down
 from faults.proxy import Proxy
 from pymongo import MongoClient
 from servers import Mongod, MongoDBMissingError, ReplicaSet
@@ -184,11 +185,16 @@ def _soon(condition, seconds=10):
     return True
 
 
+def _get_places(request):
+    """Set up the places of a test before a fixture, so that they outlive it."""
+    places = ("server", "proxy", "replica_set")
+    return {name: request.getfixturevalue(name) for name in places if name in request.fixturenames}
+
+
 @pytest.fixture
 def trial(request, caplog):
     """Yield a trial, check that it leaves nothing open, and record its responses."""
-    places = ("server", "proxy", "replica_set")  # set up first, so that they outlive this fixture
-    here = {name: request.getfixturevalue(name) for name in places if name in request.fixturenames}
+    here = _get_places(request)
     running = Trial()
     yield running
     try:
@@ -224,3 +230,14 @@ def _write_down(node, running):
         }
         with Path(RESULTS).open("a") as file:
             file.write(json.dumps(line) + "\n")
+
+
+@pytest.fixture
+def count_trial(request):
+    """Yield a trial of recorders, and write down its result."""
+    here = _get_places(request)
+    running = CountTrial(here.get("server", here.get("replica_set")).uri)
+    yield running
+    running.close()
+    if RESULTS:
+        write_down(request.node, running, RESULTS)

@@ -3,6 +3,7 @@
 import json
 import platform
 import sys
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,12 +23,14 @@ The figures are from {python}, PyMongo {pymongo} and MongoDB 6.0.5, all on one m
 - The first request after a fault succeeds, except during a replica-set election, which takes a few seconds.
 - No thread, connection or operation on the server is left behind.
 - Each error is logged once, with its cause.
+- A [recorder](counting.md) counts each request once or says why it does not; what a process that is killed has not written is lost.
 
 Each test below injects a fault and verifies these guarantees.
 
 ## Results
 
 The tests sent {answers} requests during faults; {errors} of the responses were the error, and every response met the guarantees.
+Recorders counted {counted} requests during faults, each of them once.
 "Expected" is the response during the fault and, after "then", the response when the fault is over.
 "The error" is the 500 response.
 "Responses" is the number of requests sent during the fault, "Longest" is the longest response time, and "Limit" is the timeout of the test plus one second.
@@ -53,6 +56,18 @@ LIMITS = """\
 """
 
 
+RESPONSES = """\
+| Fault | Expected | Responses | Longest | Limit | Test |
+| --- | --- | ---: | ---: | ---: | --- |"""
+
+COUNTS = """\
+"Recorded" is the number of requests that the recorders were told during the fault, and "Counted" by how much the stored counts have grown.
+"Failed flushes" are repeated by the recorder.
+
+| Fault | Expected | Recorded | Counted | Others | Failed flushes | Test |
+| --- | --- | ---: | ---: | --- | ---: | --- |"""
+
+
 def tables(results):
     """Yield the lines of one table per group, with one row per test that covers all of its cases and rounds."""
     tests = {}
@@ -60,17 +75,31 @@ def tables(results):
         tests.setdefault((result["group"], result["test"]), []).append(result)
     group = None
     for (name, test), cases in sorted(tests.items(), key=lambda entry: entry[0]):
+        is_count = "counted" in cases[0]
         if name != group:
             group = name
-            yield f"\n### {group}\n"
-            yield "| Fault | Expected | Responses | Longest | Limit | Test |"
-            yield "| --- | --- | ---: | ---: | ---: | --- |"
-        count = sum(case["answers"] for case in cases)
-        worst = max(cases, key=lambda case: case["longest"] - case["bound"])
-        yield (
-            f"| {cases[0]['what']} | {cases[0]['promise']} | {count:,}"
-            f" | {worst['longest']:.2f} s | {worst['bound']:g} s | `{test}` |"
-        )
+            yield f"\n### {group}\n\n{COUNTS if is_count else RESPONSES}"
+        cells = count_cells(cases) if is_count else response_cells(cases)
+        yield f"| {cases[0]['what']} | {cases[0]['promise']} | {' | '.join(cells)} | `{test}` |"
+
+
+def response_cells(cases):
+    worst = max(cases, key=lambda case: case["longest"] - case["bound"])
+    return f"{total(cases, 'answers'):,}", f"{worst['longest']:.2f} s", f"{worst['bound']:g} s"
+
+
+def count_cells(cases):
+    others = Counter()
+    for case in cases:
+        others.update(case["others"])
+    texts = ", ".join(f"{number:,} {cause}" for cause, number in others.items() if number)
+    numbers = [f"{total(cases, name):,}" for name in ("recorded", "counted", "failures")]
+    return *numbers[:2], texts, numbers[2]
+
+
+def total(results, name):
+    """Add up a number of the results that have it."""
+    return sum(result.get(name, 0) for result in results)
 
 
 def page(results):
@@ -79,8 +108,7 @@ def page(results):
             PAGE.format(
                 python=f"Python {platform.python_version()}",
                 pymongo=version("pymongo"),
-                answers=f"{sum(result['answers'] for result in results):,}",
-                errors=f"{sum(result['errors'] for result in results):,}",
+                **{name: f"{total(results, name):,}" for name in ("answers", "errors", "counted")},
             ).rstrip(),
             *tables(results),
             "",
