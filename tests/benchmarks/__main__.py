@@ -1,4 +1,7 @@
-"""Run the benchmark: ``tox run -e bench``, or ``tox run -e bench -- --quick`` for a quick run."""
+"""Run the benchmark: ``tox run -e bench``, or ``tox run -e bench -- --quick`` for a quick run.
+
+``--only counting`` measures only the counting of requests, and updates only its part of the results.
+"""
 
 import argparse
 import contextlib
@@ -9,6 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests/servers.py
 
+import counting
 import dataset
 import http_load
 import measure
@@ -137,9 +141,63 @@ def next_to_others(collection: Collection[Any], *, quick: bool) -> dict[int, Any
     return found
 
 
+def measure_endpoint(client: MongoClient[Any], uri: str, *, quick: bool, http: bool) -> dict[str, Any]:
+    collection = client[DATABASE].projects
+    say("Storing the projects ...")
+    dataset.fill(collection)
+    ProjectStore(collection).ensure_indexes()
+    all_rounds = QUICK if quick else ROUNDS
+    found: dict[str, Any] = {"machine": report.machine(client), "in process": {}}
+    for size, rounds in all_rounds.items():
+        say(f"In process, {size:,} projects ...")
+        found["in process"][size] = in_process(collection, uri, size, rounds)
+        say(report.line(size, found["in process"][size]))
+    found["floor"] = {}
+    for mix in dataset.MIXES:
+        say(f"Next to the floor, {mix} ...")
+        found["floor"][mix] = {
+            size: next_to_the_floor(collection, mix, size, all_rounds[size]) for size in dataset.MIX_SIZES
+        }
+    say("Filters, groups and pages ...")
+    found["queries"] = measure_queries(collection, 10_000, quick=quick)
+    say("Memory ...")
+    found["memory"] = measure_memory(client[DATABASE], uri, quick=quick)
+    say("Next to projects of other owners ...")
+    found["others"] = next_to_others(client[DATABASE].others, quick=quick)
+    if http:
+        say(f"Over HTTP, load by {http_load.loader()} ...")
+        found["http"] = over_http(uri, quick=quick)
+    return found
+
+
+def measure_counting(client: MongoClient[Any], uri: str, *, quick: bool) -> dict[str, Any]:
+    database = client[DATABASE]
+    found: dict[str, Any] = {"machine": report.machine(client, report.COUNTING_PACKAGES)}
+    say("Storing the projects that are counted ...")
+    dataset.store(database.counted, owner_of(10_000), 10_000)
+    ProjectStore(database.counted).ensure_indexes()
+    say("Calls that count ...")
+    found["calls"] = counting.measure_calls(database.counted, quick=quick)
+    say("Flushes ...")
+    found["flushes"] = counting.measure_flushes(database.counted, quick=quick)
+    say("Requests that are counted ...")
+    found["requests"] = counting.measure_requests(database.counted, quick=quick)
+    say("Memory of a recorder ...")
+    found["memory"] = counting.measure_memory(database.pending, uri, quick=quick)
+    return found
+
+
+def save(found: dict[str, Any], path: Path) -> None:
+    """Write the results to a file. Parts that were not measured stay as they are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    saved = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(saved | found, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description="Measure the endpoint against its peers.")
     parser.add_argument("--quick", action="store_true", help="few rounds, and do not change the page")
+    parser.add_argument("--only", choices=("endpoint", "counting"), help="measure only one part")
     parser.add_argument("--no-http", action="store_true", help="skip the servers")
     parser.add_argument("--json", type=Path, default=Path("build/benchmark.json"), help="the file for the figures")
     parser.add_argument(
@@ -148,38 +206,17 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.docs or (None if options.quick else Path("docs"))
 
+    found: dict[str, Any] = {}
     with mongodb() as uri, MongoClient(uri) as client:
         client.drop_database(DATABASE)
-        collection = client[DATABASE].projects
-        say("Storing the projects ...")
-        dataset.fill(collection)
-        ProjectStore(collection).ensure_indexes()
-        found: dict[str, Any] = {"machine": report.machine(client), "in process": {}}
-        for size, rounds in (QUICK if options.quick else ROUNDS).items():
-            say(f"In process, {size:,} projects ...")
-            found["in process"][size] = in_process(collection, uri, size, rounds)
-            say(report.line(size, found["in process"][size]))
-        found["floor"] = {}
-        for mix in dataset.MIXES:
-            say(f"Next to the floor, {mix} ...")
-            found["floor"][mix] = {
-                size: next_to_the_floor(collection, mix, size, (QUICK if options.quick else ROUNDS)[size])
-                for size in dataset.MIX_SIZES
-            }
-        say("Filters, groups and pages ...")
-        found["queries"] = measure_queries(collection, 10_000, quick=options.quick)
-        say("Memory ...")
-        found["memory"] = measure_memory(client[DATABASE], uri, quick=options.quick)
-        say("Next to projects of other owners ...")
-        found["others"] = next_to_others(client[DATABASE].others, quick=options.quick)
-        if not options.no_http:
-            say(f"Over HTTP, load by {http_load.loader()} ...")
-            found["http"] = over_http(uri, quick=options.quick)
+        if options.only != "counting":
+            found |= measure_endpoint(client, uri, quick=options.quick, http=not options.no_http)
+        if options.only != "endpoint":
+            found["counting"] = measure_counting(client, uri, quick=options.quick)
         client.drop_database(DATABASE)
 
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(found, indent=1) + "\n")
-    say(report.tables(found))
+    save(found, options.json)
+    say("\n\n".join(report.sections(found).values()))
     if folder is not None:
         report.page(found, folder)
 

@@ -1,5 +1,6 @@
 """Measure the time and memory of callables in turn, so that other load on the machine affects all of them."""
 
+import ctypes
 import json
 import re
 import statistics
@@ -16,32 +17,55 @@ from dataset import owner_of
 from peers import ours, request
 from pymongo import MongoClient
 
+#: What is read before and after an action, in seconds: CPU is that of this process.
+CLOCKS: Mapping[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+
 
 def side_by_side(
-    actions: Mapping[str, Callable[[], object]], *, rounds: int, repeat: int
+    actions: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    repeat: int,
+    prepare: Callable[[str], object] = lambda _: None,
+    clocks: Mapping[str, Callable[[], float]] = CLOCKS,
 ) -> dict[str, dict[str, float]]:
-    """Time every action in every round, and return medians and minima in seconds: CPU (of this process) and wall.
+    """Time every action in every round, and return medians and minima by clock, in seconds.
 
     The result of an action is freed within the measured time, as in a request.
+
+    :param prepare: called with the name of an action before its repetitions; it is not timed.
     """
-    cpu: dict[str, list[float]] = {name: [] for name in actions}
-    wall: dict[str, list[float]] = {name: [] for name in actions}
+    times: dict[str, list[list[float]]] = {name: [] for name in actions}
     for _ in range(rounds):
         for name, action in actions.items():
-            began, began_cpu = time.perf_counter(), time.process_time()
+            prepare(name)
+            began = [read() for read in clocks.values()]
             for _ in range(repeat):
                 action()
-            cpu[name].append((time.process_time() - began_cpu) / repeat)
-            wall[name].append((time.perf_counter() - began) / repeat)
+            ended = [read() for read in clocks.values()]
+            times[name].append([(end - begin) / repeat for begin, end in zip(began, ended, strict=True)])
     return {
         name: {
-            "cpu_min": min(cpu[name]),
-            "cpu_median": statistics.median(cpu[name]),
-            "wall_min": min(wall[name]),
-            "wall_median": statistics.median(wall[name]),
+            f"{clock}_{kind}": summarize(each)
+            for clock, each in zip(clocks, zip(*rows, strict=True), strict=True)
+            for kind, summarize in (("min", min), ("median", statistics.median))
         }
-        for name in actions
+        for name, rows in times.items()
     }
+
+
+def process_clock(pid: int) -> Callable[[], float]:
+    """Return a function that reads the CPU time of another process, in seconds."""
+    number = ctypes.c_int()
+    if ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(number)):
+        raise ProcessLookupError(pid)
+    return lambda: time.clock_gettime(number.value)
+
+
+def in_new_process(program: Path, *arguments: str) -> dict[str, int]:
+    """Run a program of this directory, and return the JSON that it prints."""
+    run = subprocess.run([sys.executable, program, *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(run.stdout)
 
 
 def memory(uri: str, database: str, collection: str, size: int, query: str = "", requests: int = 1) -> dict[str, int]:
@@ -49,8 +73,21 @@ def memory(uri: str, database: str, collection: str, size: int, query: str = "",
 
     ``left`` is the growth when all requests are done.
     """
-    command = [sys.executable, Path(__file__), uri, database, collection, str(size), query, str(requests)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return in_new_process(Path(__file__), uri, database, collection, str(size), query, str(requests))
+
+
+def resident_size() -> int:
+    """Return the resident size of this process, in bytes."""
+    return _status("VmRSS")
+
+
+def peak_size() -> int:
+    """Return the greatest resident size since :func:`reset_peak`, in bytes."""
+    return _status("VmHWM")
+
+
+def reset_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def _status(name: str) -> int:
@@ -64,11 +101,11 @@ def _measure_requests(uri: str, database: str, name: str, size: int, query: str,
         # A small request first, so that connecting and importing are not counted.
         request(ours(client[database][name], ObjectId))()
         send = request(ours(client[database][name], lambda: owner_of(size)), query)
-        Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the current size
-        before = _status("VmRSS")
+        reset_peak()
+        before = resident_size()
         with ThreadPoolExecutor(requests) as pool:
             response = max(pool.map(lambda _: len(send()), range(requests)))
-        return {"growth": _status("VmHWM") - before, "response": response, "left": _status("VmRSS") - before}
+        return {"growth": peak_size() - before, "response": response, "left": resident_size() - before}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 
 _PACKAGES = ("flask", "pymongo", "orjson", "flask-jwt-extended", "marshmallow", "eve", "gunicorn", "granian")
+COUNTING_PACKAGES = ("flask", "pymongo", "prometheus-client")
 _COLOURS = {
     "bare read": "#888888",
     "floor": "#bbbbbb",
@@ -23,7 +24,7 @@ _COLOURS = {
 }
 
 
-def machine(client) -> dict[str, str]:
+def machine(client, packages: tuple[str, ...] = _PACKAGES) -> dict[str, str]:
     model = next(
         (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
         platform.machine(),
@@ -35,7 +36,7 @@ def machine(client) -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "database": f"MongoDB {client.server_info()['version']}, on the same machine",
         "load": f"{os.getloadavg()[1]:.1f} on average in the five minutes before, from other jobs",
-        "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
+        "packages": ", ".join(f"{name} {version(name)}" for name in packages),
     }
 
 
@@ -47,6 +48,20 @@ def line(size: int, figures: dict[str, dict[str, float]]) -> str:
     bare = figures["bare read"]["cpu_min"]
     shown = (f"{name} {each['cpu_min'] * 1e3:.2f} ms ({each['cpu_min'] / bare:.2f})" for name, each in figures.items())
     return f"  CPU and ratio to the bare read: {'; '.join(shown)}"
+
+
+def sections(found: dict[str, Any]) -> dict[str, str]:
+    """Return the measured sections of the page by the names in their marks."""
+    parts = {}
+    if "in process" in found:
+        parts["figures"] = f"{_stated(found['machine'])}\n\n{tables(found)}"
+    if counting := found.get("counting"):
+        parts["counting figures"] = f"{_stated(counting['machine'])}\n\n{counting_tables(counting)}"
+    return parts
+
+
+def _stated(facts: dict[str, str]) -> str:
+    return "\n".join(f"- {name.capitalize()}: {value}." for name, value in facts.items())
 
 
 def tables(found: dict[str, Any]) -> str:
@@ -128,6 +143,76 @@ def _memory_table(memory: dict[str, Any]) -> str:
     return _table("Memory of a process, 100,000 projects", head, rows)
 
 
+def counting_tables(found: dict[str, Any]) -> str:
+    makers = {"calls": _calls_table, "flushes": _flushes_table, "requests": _requests_table, "memory": _waiting_table}
+    return "\n\n".join(make(found[part]) for part, make in makers.items())
+
+
+def _calls_table(calls: dict[str, Any]) -> str:
+    empty = calls["empty call"]["one thread"]["wall_median"]
+    rows = []
+    for name, threads in calls.items():
+        one, many = (each["wall_median"] for each in threads.values())
+        minimum = threads["one thread"]["wall_min"]
+        rate, rate_of_many = f"{_rounded(1 / one):,}", f"{_rounded(1 / many):,}"
+        rows.append([name, _microseconds(minimum), _microseconds(one), f"{one / empty:.1f}", rate, rate_of_many])
+    head = ["call", "minimum", "median", "empty call = 1", "calls per second", "calls per second, 8 threads"]
+    return _table("Counting: time per call", head, rows)
+
+
+def _flushes_table(flushes: dict[int, Any]) -> str:
+    rows = [
+        [
+            f"{int(size):,}",
+            name,
+            *(f"{each[key] * 1e3:.0f} ms" if key in each else "" for key in keys),
+            f"{_rounded(int(size) / each['wall_median']):,}",
+        ]
+        for keys in [("wall_min", "wall_median", "cpu_median", "server_median")]
+        for size, flushes_of_size in flushes.items()
+        for name, each in flushes_of_size.items()
+    ]
+    head = ["projects", "flush", "wall, minimum", "wall, median", "CPU", "CPU of the server", "updates per second"]
+    return _table("Counting: a flush", head, rows)
+
+
+def _requests_table(requests: dict[str, Any]) -> str:
+    rows = [
+        [name, *(_microseconds(each[key]) for key in ("cpu_min", "cpu_median")), *differences]
+        for name, each in requests.items()
+        for differences in [
+            [_microseconds(each[key] - requests["not counted"][key]) for key in ("cpu_min", "cpu_median")]
+        ]
+    ]
+    head = ["requests", "CPU, minimum", "CPU, median", "difference of the minima", "difference of the medians"]
+    return _table("Counting: CPU of a trivial request", head, rows)
+
+
+def _waiting_table(memory: dict[str, Any]) -> str:
+    rows = [
+        [
+            name,
+            *(
+                f"{each[part] / 2**20:.0f} MiB ({each[part] / each['projects']:,.0f} B each)"
+                for part in ("queued", "merged", "peak", "left")
+            ),
+        ]
+        for name, each in memory.items()
+    ]
+    number = next(iter(memory.values()))["projects"]
+    head = ["ids", "recorded", "merged", "peak of a flush", "left after it"]
+    return _table(f"Counting: growth of a process with {number:,} pending projects", head, rows)
+
+
+def _microseconds(seconds: float) -> str:
+    return f"{seconds * 1e6:.2f} µs"
+
+
+def _rounded(number: float) -> int:
+    """Return a number with three digits other than 0."""
+    return int(float(f"{number:.3g}"))
+
+
 def _table(title: str, head: list[str], rows: list[list[str]]) -> str:
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
 
@@ -139,14 +224,16 @@ def _table(title: str, head: list[str], rows: list[list[str]]) -> str:
 
 
 def page(found: dict[str, Any], folder: Path) -> None:
-    """Write the tables between the marks in ``performance.md``, whose text is hand-written, and draw the plot."""
+    """Write the measured sections between their marks in ``performance.md``, and draw the plot if it was measured."""
     path = folder / "performance.md"
-    begin, end = "<!-- figures -->", "<!-- end of figures -->"
-    before, rest = path.read_text().split(begin)
-    after = rest.split(end)[1]
-    stated = "\n".join(f"- {name.capitalize()}: {value}." for name, value in found["machine"].items())
-    path.write_text(f"{before}{begin}\n\n{stated}\n\n{tables(found)}\n\n{end}{after}")
-    plot(found, folder / "performance.svg")
+    text = path.read_text()
+    for name, section in sections(found).items():
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n\n{section}\n\n{end}{rest.split(end)[1]}"
+    path.write_text(text)
+    if "in process" in found:
+        plot(found, folder / "performance.svg")
 
 
 def plot(found: dict[str, Any], path: Path) -> None:
