@@ -165,7 +165,7 @@ def _flushes_table(flushes: dict[int, Any]) -> str:
         [
             f"{int(size):,}",
             name,
-            *(f"{each[key] * 1e3:.0f} ms" if key in each else "" for key in keys),
+            *(_milliseconds(each[key]) if key in each else "" for key in keys),
             f"{_rounded(int(size) / each['wall_median']):,}",
         ]
         for keys in [("wall_min", "wall_median", "cpu_median", "server_median")]
@@ -202,6 +202,10 @@ def _waiting_table(memory: dict[str, Any]) -> str:
     number = next(iter(memory.values()))["projects"]
     head = ["ids", "recorded", "merged", "peak of a flush", "left after it"]
     return _table(f"Counting: growth of a process with {number:,} pending projects", head, rows)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:,.{1 if seconds < 0.1 else 0}f} ms"
 
 
 def _microseconds(seconds: float) -> str:
