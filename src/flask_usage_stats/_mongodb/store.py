@@ -1,27 +1,20 @@
 """The store for projects in a MongoDB collection."""
 
-from collections.abc import Callable, Iterable, Mapping
-from inspect import iscoroutinefunction
-from typing import Any, Final, TypeAlias, TypeGuard
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from pymongo.collection import Collection
 
 from .._core.batches import BatchedDocuments
-from .._core.callables import close_coroutine, find_signature_problem, is_coroutine_callable
 from .._core.owners import OwnerType
 from .._core.text import short_repr
 from ..errors import ConfigurationError
 from ..protocols import Owner
-from .driver import set_tolerant_codec
 from .indexes import ensure_index
 from .mapping import CollectionMapping, Document, OwnerFilter
 from .read_options import ReadOptionsCache
 from .reading import read_projects
-
-#: A PyMongo collection, or a callable without arguments that returns one and is called once per read.
-#:
-#: .. versionadded:: 0.1.0
-CollectionSource: TypeAlias = Collection[Any] | Callable[[], Collection[Any]]
+from .source import CollectionSource, build_opener
 
 _MAX_TIMEOUT: Final = 3600  # seconds
 
@@ -68,9 +61,7 @@ class ProjectStore:
         timeout: float = 5.0,
         writers_field: str | None = "usageWriters",
     ) -> None:
-        self._source = _validate_source(collection)
-        # `with_options` takes as long as Flask's routing, so call it only once if a collection was passed.
-        self._opened = set_tolerant_codec(self._source) if _is_collection(self._source) else None
+        self._open = build_opener(collection)
         self._mapping = CollectionMapping(fields, owner_filter, owner_type, excluded_statuses, writers_field)
         self._timeout = validate_timeout(timeout)
         self._read_options = ReadOptionsCache()
@@ -125,11 +116,6 @@ class ProjectStore:
         self._read_options.forget(collection)
         return ensure_index(collection, self._mapping.owner_path)
 
-    def _open(self) -> Collection[Document]:
-        if self._opened is not None:
-            return self._opened
-        return set_tolerant_codec(_validate_collection(self._source()))
-
 
 def open_store(store: ProjectStore) -> tuple[Collection[Document], CollectionMapping]:
     """Return the collection and the mapping of a store, for other modules of this package.
@@ -153,49 +139,6 @@ def get_recorded_types(store: ProjectStore) -> set[OwnerType | None]:
 def get_recorded_paths(store: ProjectStore) -> tuple[str, ...]:
     """Return the paths that a recorder writes to."""
     return store._mapping.recorded_paths  # noqa: SLF001 # the public class has no method for this
-
-
-def _is_collection(source: CollectionSource) -> TypeGuard[Collection[Any]]:
-    # Test the class: an instance of Database or Collection has every attribute, and both are callable.
-    return all(hasattr(source.__class__, name) for name in ("find_one", "with_options"))
-
-
-def _validate_source(source: CollectionSource) -> CollectionSource:
-    kind = source.__class__
-    if any(hasattr(kind, name) for name in ("find", "get_collection", "get_database")) or not callable(source):
-        return _validate_collection(source)
-    if is_coroutine_callable(source):
-        raise ConfigurationError(
-            "collection must not be async: it must return a collection of a synchronous MongoClient"
-        )
-    problem = find_signature_problem(source)
-    if problem is not None:
-        raise ConfigurationError(f"collection is called without arguments, but {short_repr(source)}: {problem}")
-    return source
-
-
-def _validate_collection(collection: Any) -> Collection[Any]:  # noqa: ANN401 # whatever the application passes
-    kind = collection.__class__
-    if hasattr(kind, "get_collection"):
-        raise ConfigurationError(
-            f"collection must be a PyMongo collection, got the database {collection.name!r}: pass `db.projects`"
-        )
-    if hasattr(kind, "get_database"):
-        raise ConfigurationError(
-            "collection must be a PyMongo collection, got a client: pass `client.platform.projects`"
-        )
-    if not _is_collection(collection):
-        close_coroutine(collection)
-        raise ConfigurationError(
-            "collection must be a PyMongo collection such as `db.projects`, or a callable that returns one;"
-            f" got {kind.__name__}"
-        )
-    if iscoroutinefunction(kind.find_one) or kind.__module__.startswith("motor"):
-        raise ConfigurationError(
-            f"collection must be a collection of a synchronous MongoClient, got the asynchronous {kind.__name__}:"
-            " create a pymongo.MongoClient for the blueprint"
-        )
-    return collection
 
 
 def validate_timeout(timeout: float, name: str = "timeout") -> float:
