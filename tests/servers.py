@@ -52,6 +52,7 @@ class Mongod:
             *("--dbpath", str(folder), "--logpath", str(folder / "log"), "--logappend"),
             *("--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket"),
             *("--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false"),
+            *("--setParameter", "ttlMonitorSleepSecs=1"),
             *arguments,
         ]
         self._process: subprocess.Popen[bytes] | None = None

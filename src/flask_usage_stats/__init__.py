@@ -1,6 +1,7 @@
 """A Flask blueprint that serves usage statistics from a MongoDB collection at ``GET /api/usage``."""
 
 from ._http.blueprint import create_usage_blueprint
+from ._mongodb.history import UsageHistory
 from ._mongodb.store import ProjectStore
 from ._recording.recorder import UsageRecorder
 from .errors import ConfigurationError, InvalidOwnerError, InvalidParametersError, StoreError, UsageStatsError
@@ -13,6 +14,7 @@ __all__ = [
     "Owner",
     "ProjectStore",
     "StoreError",
+    "UsageHistory",
     "UsageRecorder",
     "UsageStatsError",
     "UsageStore",
