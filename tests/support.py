@@ -1,5 +1,6 @@
 """Helpers for several test modules."""
 
+import contextlib
 import json
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -120,3 +121,13 @@ def import_example(name):
     module = module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def fail_point(client, name="failCommand", mode="alwaysOn", **data):
+    """Enable a fail point of the server inside a ``with`` block."""
+    client.admin.command("configureFailPoint", name, mode=mode, data=data)
+    try:
+        yield
+    finally:
+        client.admin.command("configureFailPoint", name, mode="off")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pymongo import MongoClient, WriteConcern
 
-from flask_usage_stats import ProjectStore, UsageRecorder
+from flask_usage_stats import ProjectStore, UsageHistory, UsageRecorder
 
 PROJECTS = 60
 #: What the counts of projects are before a test, in turn; -1 stands for a missing one.
@@ -48,7 +48,8 @@ class CountTrial:
         client = MongoClient(uri, heartbeatFrequencyMS=500)
         self.clients.append(client)
         options = {"interval": 0.05, "timeout": 2.0} | options
-        recorder = UsageRecorder(ProjectStore(lambda: client[self.name].projects), **options)
+        history = UsageHistory(client[self.name].usage_history)
+        recorder = UsageRecorder(ProjectStore(client[self.name].projects), history=history, **options)
         self.recorders.append(recorder)
         return recorder
 
@@ -94,10 +95,18 @@ class CountTrial:
             }
         )
 
+    def history(self):
+        """Return what the history has for each project."""
+        total = Counter()
+        for document in self._control[self.name].usage_history.find({"_id": {"$ne": "since"}}):
+            assert sum(document["q"].values()) == document["n"]
+            total[document["_id"]["p"]] += document["n"]
+        return total
+
     def check_exact(self):
-        """Check that each project has exactly what was recorded for it, and that nothing was dropped."""
+        """Check that each project and the history have exactly what was recorded, and that nothing was dropped."""
         self.flush()
-        assert self.stored() - self.recorded == self.recorded - self.stored() == Counter()
+        assert self.stored() == self.history() == self.recorded
         self.counted = self.stored().total()
         self.check_statistics(written=self.counted)
 

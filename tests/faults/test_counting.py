@@ -15,7 +15,7 @@ from faults.counting import PROJECTS
 from faults.test_replica_set import step_down
 from support import ROOT
 
-from flask_usage_stats._mongodb import counters
+from flask_usage_stats._mongodb import writer_entries
 from flask_usage_stats._recording import ledger
 from flask_usage_stats._recording import recorder as recorder_module
 
@@ -127,6 +127,7 @@ def test_queue_is_full(count_trial, server):
     count_trial.others["full"] = full
     count_trial.check_statistics(written=count_trial.counted, full=full)
     assert not count_trial.stored() - count_trial.recorded
+    assert count_trial.history() == count_trial.stored()
 
 
 @pytest.mark.injects(
@@ -137,11 +138,13 @@ def test_process_killed(count_trial, server):
     """A process that is killed loses what it has not written."""
     for _ in range(3 * TIMES):
         count_trial.recorders.clear()  # the process is the recorder
-        before = count_trial.stored().total()
+        before, history_before = count_trial.stored().total(), count_trial.history().total()
         recorded, at_least = run_and_kill(server.uri, count_trial.name)
         count_trial.recorded["killed"] += recorded
         counted = count_trial.stored().total() - before
         assert at_least <= counted <= recorded
+        # The process may have been killed after it has written a batch to the projects, and before the history.
+        assert 0 <= counted - (count_trial.history().total() - history_before) <= recorded - at_least
         count_trial.counted += counted
     count_trial.others["lost"] = count_trial.recorded.total() - count_trial.counted
 
@@ -149,10 +152,11 @@ def test_process_killed(count_trial, server):
 PROCESS = """
 import sys, time
 from pymongo import MongoClient
-from flask_usage_stats import ProjectStore, UsageRecorder
+from flask_usage_stats import ProjectStore, UsageHistory, UsageRecorder
 
 uri, database, interval, first, end = sys.argv[1:]
-recorder = UsageRecorder(ProjectStore(MongoClient(uri)[database].projects), interval=float(interval))
+db = MongoClient(uri)[database]
+recorder = UsageRecorder(ProjectStore(db.projects), history=UsageHistory(db.usage_history), interval=float(interval))
 projects = range(int(first), int(end))
 number = 0
 while True:
@@ -201,6 +205,8 @@ def test_projects_change_while_they_are_counted(count_trial, server):
     count_trial.flush()
     stored = count_trial.stored()
     assert stored == Counter({number: count_trial.recorded[number] for number in range(1, PROJECTS, 2)})
+    assert stored <= count_trial.history() <= count_trial.recorded
+    assert {number: count_trial.history()[number] for number in stored} == stored
     assert not deleted - count_trial.recorded
     count_trial.counted = stored.total() + deleted.total()
     count_trial.others["unknown"] = count_trial.recorded.total() - count_trial.counted
@@ -216,7 +222,7 @@ def test_projects_change_while_they_are_counted(count_trial, server):
 )
 def test_entries_removed_while_in_doubt(count_trial, server, proxy, monkeypatch):
     """A batch that can no longer be recognized in the documents is never sent again."""
-    monkeypatch.setattr(counters, "_ENTRY_LIFETIME", timedelta(seconds=0.4))
+    monkeypatch.setattr(writer_entries, "_ENTRY_LIFETIME", timedelta(seconds=0.4))
     monkeypatch.setattr(recorder_module, "MAX_DOUBT", 0.3)
     cut, other = count_trial.recorder(proxy.uri, interval=3600), count_trial.recorder(server.uri, interval=3600)
     for number in range(PROJECTS):
@@ -236,6 +242,7 @@ def test_entries_removed_while_in_doubt(count_trial, server, proxy, monkeypatch)
     # The null counts were not yet replaced when the reply was lost; the others were applied, and nobody can know.
     assert applied == 2 * (PROJECTS - len(range(0, PROJECTS, 3)))
     count_trial.others["in doubt"] = 2 * PROJECTS
+    assert count_trial.history().total() == 3 * PROJECTS
     count_trial.check_statistics(written=3 * PROJECTS, in_doubt=2 * PROJECTS)
 
 
@@ -285,6 +292,7 @@ def test_all_at_once(count_trial, replica_set, monkeypatch):
     stored = count_trial.stored()
     assert {number: stored[number] for number in kept} == {number: count_trial.recorded[number] for number in kept}
     assert 0 < sum(stored[number] for number in others) <= killed
+    assert {number: count_trial.history()[number] for number in kept} == {number: stored[number] for number in kept}
     count_trial.counted = sum(recorder.stats.written for recorder in count_trial.recorders)
     count_trial.others["unknown"] = count_trial.recorded.total() - count_trial.counted
     count_trial.check_statistics(written=count_trial.counted, **count_trial.others)

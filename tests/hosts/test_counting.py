@@ -10,10 +10,11 @@ from hosts.serving import serve
 APPLICATION = """
 from flask import Flask, g
 
-from flask_usage_stats import ProjectStore, UsageRecorder
+from flask_usage_stats import ProjectStore, UsageHistory, UsageRecorder
 
 app = Flask("host")
-recorder = UsageRecorder(ProjectStore(projects), interval=3600)
+history = UsageHistory(lambda: projects().database.usage_history)
+recorder = UsageRecorder(ProjectStore(projects), history=history, interval=3600)
 recorder.init_app(app, project_id=lambda: g.get("project"))
 
 
@@ -92,7 +93,7 @@ def send_requests(port):
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_requests_are_counted_exactly(tmp_path, mongodb_uri, projects, name):
-    """The count is the number of requests, although it is only written when the processes exit."""
+    """The count and the history have all requests, although they are only written when the processes exit."""
     command, stop = SERVERS[name]
     if name.startswith("uwsgi"):
         pytest.importorskip("pyuwsgi", reason="there is no pyuwsgi for this system")
@@ -112,3 +113,5 @@ def test_requests_are_counted_exactly(tmp_path, mongodb_uri, projects, name):
     document = projects.find_one()
     assert document["totalRequest"] == REQUESTS
     assert len(document["usageWriters"]) == len(processes)
+    days = projects.database.usage_history.find({"_id.p": "blog"})
+    assert sum(day["n"] for day in days) == REQUESTS

@@ -1,6 +1,7 @@
 """Writing counts: exact increments, each batch once, and why projects are not incremented."""
 
 import contextlib
+import secrets
 from datetime import datetime, timedelta
 
 import mongomock
@@ -10,8 +11,10 @@ from pymongo import MongoClient
 from pymongo.collation import Collation
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
+from support import fail_point
 
 from flask_usage_stats import ProjectStore, StoreError
+from flask_usage_stats._mongodb.bulk_updates import BulkUpdates
 from flask_usage_stats._mongodb.count_updates import BatchUpdate, Increment
 from flask_usage_stats._mongodb.counters import CountWriter
 
@@ -47,6 +50,10 @@ INEXACT = {
 }
 
 
+def new_writer(store):
+    return CountWriter(store, secrets.token_hex(4))
+
+
 def batch_of(*projects, requests=2, latest=NOON):
     return {project: Increment(requests, latest) for project in projects}
 
@@ -61,15 +68,6 @@ def content(projects):
     }
 
 
-@contextlib.contextmanager
-def fail_point(client, name="failCommand", mode="alwaysOn", **data):
-    client.admin.command("configureFailPoint", name, mode=mode, data=data)
-    try:
-        yield
-    finally:
-        client.admin.command("configureFailPoint", name, mode="off")
-
-
 @pytest.fixture
 def writer_of(mongodb_uri, projects):
     """Return a function that builds a writer with a client of its own, which fail points can address by name."""
@@ -77,7 +75,7 @@ def writer_of(mongodb_uri, projects):
 
         def build(app_name="writer", **options):
             client = stack.enter_context(MongoClient(mongodb_uri, appname=app_name, heartbeatFrequencyMS=500))
-            return CountWriter(ProjectStore(client[projects.database.name][projects.name], **options))
+            return new_writer(ProjectStore(client[projects.database.name][projects.name], **options))
 
         yield build
 
@@ -98,7 +96,7 @@ class TestStoredValues:
         """Numbers and null become the exact sum, also at a nested path, and nothing else of the document changes."""
         self.store_values(projects, path, {key: value for key, (value, _) in EXACT.items()})
         projects.insert_one({"_id": "missing", "kept": 1})
-        writer = CountWriter(ProjectStore(projects, fields={"totalRequest": path}, writers_field=writers_field))
+        writer = new_writer(ProjectStore(projects, fields={"totalRequest": path}, writers_field=writers_field))
         assert writer.write(batch_of(*EXACT, "missing"), NUMBER, 5) == {}
         for document in projects.find():
             total = document["totalRequest"] if path == "totalRequest" else document["stats"]["hits"]
@@ -113,7 +111,7 @@ class TestStoredValues:
         """A count that cannot be incremented exactly stays as it is, and the document as well."""
         self.store_values(projects, path, INEXACT)
         before = {document["_id"]: repr(document) for document in projects.find()}
-        writer = CountWriter(ProjectStore(projects, fields={"totalRequest": path}, writers_field=writers_field))
+        writer = new_writer(ProjectStore(projects, fields={"totalRequest": path}, writers_field=writers_field))
         assert writer.write(batch_of(*INEXACT), NUMBER, 5) == dict.fromkeys(INEXACT, "uncountable")
         assert {document["_id"]: repr(document) for document in projects.find()} == before
 
@@ -134,7 +132,7 @@ class TestStoredValues:
 def test_parents_of_the_count(projects, stored, after):
     """A missing or null parent becomes a document, and any other parent stays as it is."""
     projects.insert_one({"_id": 1, **stored})
-    writer = CountWriter(ProjectStore(projects, fields={"totalRequest": "stats.hits"}))
+    writer = new_writer(ProjectStore(projects, fields={"totalRequest": "stats.hits"}))
     assert writer.write(batch_of(1), NUMBER, 5) == ({} if after else {1: "uncountable"})
     document = projects.find_one()
     assert {name: document[name] for name in document if name == "stats"} == (stored if after is None else after)
@@ -146,7 +144,7 @@ def test_parents_of_the_count(projects, stored, after):
 def test_null_bookkeeping_is_replaced(projects, stored):
     """An object-document mapper may store null for fields that it declares."""
     projects.insert_one({"_id": 1} | stored)
-    writer = CountWriter(ProjectStore(projects))
+    writer = new_writer(ProjectStore(projects))
     assert writer.write(batch_of(1), NUMBER, 5) == {}
     document = projects.find_one()
     assert (document["totalRequest"], document["lastRequestAt"]) == (2, NOON)
@@ -157,16 +155,16 @@ def test_latest_request_never_goes_back(projects):
     """The time of the latest request is the greatest of all writers."""
     projects.insert_one({"_id": 1})
     for hours in (0, 2, -3):
-        CountWriter(ProjectStore(projects)).write(batch_of(1, latest=NOON + timedelta(hours=hours)), NUMBER, 5)
+        new_writer(ProjectStore(projects)).write(batch_of(1, latest=NOON + timedelta(hours=hours)), NUMBER, 5)
     assert projects.find_one()["lastRequestAt"] == NOON + timedelta(hours=2)
 
 
 def test_latest_request_has_a_path(projects):
     """``fields`` names the path of the time; without entries, it is only written if it has one."""
     projects.insert_many([{"_id": 1}, {"_id": 2}])
-    CountWriter(ProjectStore(projects, fields={"lastRequestAt": "seen.at"})).write(batch_of(1), NUMBER, 5)
+    new_writer(ProjectStore(projects, fields={"lastRequestAt": "seen.at"})).write(batch_of(1), NUMBER, 5)
     store = ProjectStore(projects, fields={"lastRequestAt": "seen.at"}, writers_field=None)
-    CountWriter(store).write(batch_of(2), NUMBER, 5)
+    new_writer(store).write(batch_of(2), NUMBER, 5)
     assert [document["seen"] for document in projects.find()] == [{"at": NOON}] * 2
 
 
@@ -176,7 +174,7 @@ class TestOnce:
         any_projects.insert_many(
             [{"_id": 1, "totalRequest": 5}, {"_id": 2, "totalRequest": None}, {"_id": 3, "totalRequest": "x"}]
         )
-        writer = CountWriter(ProjectStore(any_projects))
+        writer = new_writer(ProjectStore(any_projects))
         results = [writer.write(batch_of(1, 2, 3, 4), NUMBER, 5) for _ in range(3)]
         assert results == [{3: "uncountable", 4: "unknown"}] * 3
         assert [document["totalRequest"] for document in any_projects.find()] == [7, 2, "x"]
@@ -187,7 +185,7 @@ class TestOnce:
         """Two processes may use the same numbers."""
         projects.insert_one({"_id": 1})
         for _ in range(5):
-            assert CountWriter(ProjectStore(projects)).write(batch_of(1), NUMBER, 5) == {}
+            assert new_writer(ProjectStore(projects)).write(batch_of(1), NUMBER, 5) == {}
         assert projects.find_one()["totalRequest"] == 10
 
     @pytest.mark.parametrize("stored", [{}, {"totalRequest": None}])
@@ -214,7 +212,7 @@ class TestOnce:
             unset_nulls(update, broken)
 
         monkeypatch.setattr(BatchUpdate, "_unset_nulls", be_late)
-        assert CountWriter(ProjectStore(projects)).write(batch_of(1), NUMBER, 5) == {}
+        assert new_writer(ProjectStore(projects)).write(batch_of(1), NUMBER, 5) == {}
         assert projects.find_one()["totalRequest"] == 12
 
 
@@ -222,16 +220,14 @@ class TestWithoutEntries:
     def test_only_the_count_changes(self, projects):
         """``writers_field=None`` adds nothing to the documents."""
         projects.insert_one({"_id": 1, "totalRequest": 3})
-        assert CountWriter(ProjectStore(projects, writers_field=None)).write(batch_of(1, 2), NUMBER, 5) == {
-            2: "unknown"
-        }
+        assert new_writer(ProjectStore(projects, writers_field=None)).write(batch_of(1, 2), NUMBER, 5) == {2: "unknown"}
         assert projects.find_one() == {"_id": 1, "totalRequest": 5}
 
     @pytest.mark.parametrize("value", [2.0**53 - 3, 2.0**53 - 2, Decimal128(str(10**33 - 1))])
     def test_counts_at_the_edge(self, projects, value):
         """Without an entry, a number that is too large for the sum may be the sum itself."""
         projects.insert_many([{"_id": 1, "totalRequest": value}, {"_id": 3, "totalRequest": 2.0**53 - 4}])
-        writer = CountWriter(ProjectStore(projects, writers_field=None))
+        writer = new_writer(ProjectStore(projects, writers_field=None))
         assert writer.write(batch_of(1, 2, 3), NUMBER, 5) == {1: "in_doubt", 2: "unknown", 3: "in_doubt"}
         assert projects.find_one(3)["totalRequest"] == 2.0**53 - 2
 
@@ -260,7 +256,7 @@ class TestErrors:
     def test_nothing_was_sent(self):
         """If no server can be reached, the batch is not in doubt."""
         with MongoClient("mongodb://127.0.0.1:9", connectTimeoutMS=200) as client:
-            writer = CountWriter(ProjectStore(client.platform.projects))
+            writer = new_writer(ProjectStore(client.platform.projects))
             with pytest.raises(StoreError, match="the counts could not be written: ServerSelectionTimeoutError"):
                 writer.write(batch_of(1), NUMBER, 0.3)
         assert not writer.is_in_doubt
@@ -303,7 +299,7 @@ class TestErrors:
     def test_interruption(self, projects, monkeypatch):
         """A batch that a signal handler's exception interrupts is in doubt."""
         projects.insert_one({"_id": 1})
-        writer = CountWriter(ProjectStore(projects))
+        writer = new_writer(ProjectStore(projects))
 
         def interrupt(*_, **__):
             raise KeyboardInterrupt
@@ -324,13 +320,13 @@ class TestErrors:
             return bulk_write(collection, requests, **options)
 
         monkeypatch.setattr(Collection, "bulk_write", refuse)
-        assert CountWriter(ProjectStore(projects)).write(batch_of("a"), NUMBER, 5) == {}
+        assert new_writer(ProjectStore(projects)).write(batch_of("a"), NUMBER, 5) == {}
         assert projects.find_one()["totalRequest"] == 2
 
     def test_transient_error_of_an_update(self, projects, monkeypatch):
         """An update that was interrupted on the server is sent again with its batch."""
         projects.insert_many([{"_id": 1}, {"_id": 2}])
-        writer = CountWriter(ProjectStore(projects))
+        writer = new_writer(ProjectStore(projects))
         bulk_write = Collection.bulk_write
 
         def interrupt(collection, requests, **options):
@@ -349,7 +345,7 @@ class TestErrors:
         """Documents that a validator refuses are unchanged."""
         projects = database.create_collection("strict", validator={"usageWriters": {"$exists": False}})
         projects.insert_one({"_id": 1, "totalRequest": 1})
-        assert CountWriter(ProjectStore(projects)).write(batch_of(1), NUMBER, 5) == {1: "refused"}
+        assert new_writer(ProjectStore(projects)).write(batch_of(1), NUMBER, 5) == {1: "refused"}
         assert projects.find_one() == {"_id": 1, "totalRequest": 1}
 
     def test_server_without_collations(self, mongo_client, projects, writer_of):
@@ -367,14 +363,14 @@ def test_ids_are_matched_exactly(database):
     """The collection's collation does not make other projects match."""
     projects = database.create_collection("collated", collation=Collation("en", strength=1))
     projects.insert_one({"_id": "blog"})
-    assert CountWriter(ProjectStore(projects)).write(batch_of("BLOG"), NUMBER, 5) == {"BLOG": "unknown"}
+    assert new_writer(ProjectStore(projects)).write(batch_of("BLOG"), NUMBER, 5) == {"BLOG": "unknown"}
     assert projects.find_one() == {"_id": "blog"}
 
 
 def test_mapped_ids(projects):
     """Projects can be recorded by the path that their ``_id`` is mapped to."""
     projects.insert_many([{"_id": 1, "meta": {"slug": "blog"}}, {"_id": 2, "meta": {"slug": "api"}}, {"_id": 3}])
-    writer = CountWriter(ProjectStore(projects, fields={"_id": "meta.slug"}))
+    writer = new_writer(ProjectStore(projects, fields={"_id": "meta.slug"}))
     for number in (NUMBER, NUMBER, NUMBER + 1):
         assert writer.write(batch_of("blog", "wiki"), number, 5) == {"wiki": "unknown"}
     assert [document.get("totalRequest") for document in projects.find()] == [4, None, None]
@@ -389,7 +385,7 @@ def test_arrays_are_no_ids(any_projects, path):
         {"_id": 3, "meta": {"slug": ["blog"]}},
     ]
     any_projects.insert_many(stored)
-    writer = CountWriter(ProjectStore(any_projects, fields={"_id": path}))
+    writer = new_writer(ProjectStore(any_projects, fields={"_id": path}))
     assert writer.write(batch_of("blog", "wiki"), NUMBER, 5) == {"blog": "unknown", "wiki": "unknown"}
     assert list(any_projects.find()) == stored
 
@@ -400,14 +396,14 @@ class TestPruning:
         now = datetime.now()
         entries = {"old": now - timedelta(days=1), "young": now + timedelta(days=1), "odd.name": NOON, "text": "x"}
         projects.insert_many([{"_id": 1, "usageWriters": entries}, {"_id": 2, "usageWriters": {}}])
-        writer = CountWriter(ProjectStore(projects))
+        writer = new_writer(ProjectStore(projects))
         writer.write(batch_of(1, 2), NUMBER, 5)
         assert projects.find_one(1)["usageWriters"].keys() == {"young", "odd.name", "text", writer.name}
 
     def test_documents_are_checked_once_an_hour(self, projects):
         """A second batch does not look for old entries again."""
         projects.insert_one({"_id": 1})
-        writer = CountWriter(ProjectStore(projects))
+        writer = new_writer(ProjectStore(projects))
         writer.write(batch_of(1), NUMBER, 5)
         projects.update_one({}, {"$set": {"usageWriters.old": NOON - timedelta(days=1)}})
         writer.write(batch_of(1), NUMBER + 1, 5)
@@ -416,15 +412,15 @@ class TestPruning:
     def test_a_writer_that_returns_keeps_its_entry(self, projects, monkeypatch):
         """An entry that is renewed after it was read is not removed, so that its batch is not applied twice."""
         projects.insert_one({"_id": 1, "usageWriters": {"other": NOON - timedelta(days=1)}})
-        send = BatchUpdate._send
+        send = BulkUpdates.send
 
-        def renew_first(update, operations):
+        def renew_first(updates, operations, **options):
             if "$unset" in operations[0][1]:
                 projects.update_one({}, {"$set": {"usageWriters.other": datetime(2100, 1, 1)}})
-            return send(update, operations)
+            return send(updates, operations, **options)
 
-        monkeypatch.setattr(BatchUpdate, "_send", renew_first)
-        CountWriter(ProjectStore(projects)).write(batch_of(1), NUMBER, 5)
+        monkeypatch.setattr(BulkUpdates, "send", renew_first)
+        new_writer(ProjectStore(projects)).write(batch_of(1), NUMBER, 5)
         assert "other" in projects.find_one()["usageWriters"]
 
     def test_failure_is_ignored(self, mongo_client, projects, writer_of):
@@ -439,7 +435,7 @@ class TestPruning:
 
 def test_projects_are_never_created(any_projects):
     """An unknown project is dropped, even by mongomock."""
-    assert CountWriter(ProjectStore(any_projects)).write(batch_of(1), NUMBER, 5) == {1: "unknown"}
+    assert new_writer(ProjectStore(any_projects)).write(batch_of(1), NUMBER, 5) == {1: "unknown"}
     assert any_projects.count_documents({}) == 0
 
 
@@ -447,6 +443,6 @@ def test_mongomock_replaces_null_parents():
     """Mongomock ignores an increment below null, so the parent is removed first."""
     projects = mongomock.MongoClient().platform.projects
     projects.insert_many([{"_id": 1, "stats": None}, {"_id": 2, "stats": 5}])
-    writer = CountWriter(ProjectStore(projects, fields={"totalRequest": "stats.hits"}))
+    writer = new_writer(ProjectStore(projects, fields={"totalRequest": "stats.hits"}))
     writer.write(batch_of(1), NUMBER, 5)
     assert projects.find_one(1)["stats"] == {"hits": 2}

@@ -158,7 +158,7 @@ def sample(names):
         )
     names["db"].projects.insert_one({"_id": 1, "owner": "other", "name": '=1+1, "sum"', "totalRequest": 7})
     down = ProjectStore(MongoClient("mongodb://localhost:27017").platform.projects, timeout=0.3)
-    down._source.database.client.close()
+    down._open().database.client.close()
     callers = {
         "Bearer TOKEN": (names["store"], lambda: owner),
         "Bearer TOKEN-OF-ANOTHER-USER": (names["store"], lambda: "other"),

@@ -17,7 +17,9 @@ from flask import Flask, g
 from pymongo import MongoClient
 
 from flask_usage_stats import ConfigurationError, ProjectStore, StoreError, UsageRecorder
+from flask_usage_stats._mongodb.bulk_updates import BulkUpdates
 from flask_usage_stats._mongodb.count_updates import BatchUpdate
+from flask_usage_stats._mongodb.writer_entries import EntryPruner
 from flask_usage_stats._recording import recorder as module
 
 DROPPED = {"full": 0, "unknown": 0, "uncountable": 0, "refused": 0, "in_doubt": 0, "invalid": 0}
@@ -191,21 +193,24 @@ class TestFlush:
         ]
         assert {record.levelno for record in caplog.records} == {logging.ERROR}
 
-    @pytest.mark.parametrize("method", ["remove_entries", "_find_unmatched", "_send"])
-    def test_an_interruption_counts_nothing_twice(self, quiet, any_projects, monkeypatch, method):
+    @pytest.mark.parametrize(
+        ("kind", "method"),
+        [(EntryPruner, "_remove_entries"), (BatchUpdate, "_find_unmatched"), (BulkUpdates, "send")],
+    )
+    def test_an_interruption_counts_nothing_twice(self, quiet, any_projects, monkeypatch, kind, method):
         """An exception of a signal handler, such as that of Ctrl-C, leaves the batch in doubt, and it is sent again."""
         any_projects.insert_many([{"_id": "blog"}, {"_id": "api"}])
         recorder = UsageRecorder(ProjectStore(any_projects), interval=3600)
-        original = getattr(BatchUpdate, method)
+        original = getattr(kind, method)
 
-        def interrupt(update, *arguments):
-            original(update, *arguments)
+        def interrupt(*arguments, **options):
+            original(*arguments, **options)
             raise KeyboardInterrupt
 
         for project, n in (("blog", 2), ("api", 3), ("wiki", 5)):
             recorder.record(project, n)
         with monkeypatch.context() as patch:
-            patch.setattr(BatchUpdate, method, interrupt)
+            patch.setattr(kind, method, interrupt)
             with pytest.raises(KeyboardInterrupt):
                 recorder.flush()
         recorder.record("blog", 1)
@@ -217,15 +222,15 @@ class TestFlush:
         """Without entries, the batch that was interrupted is dropped, because it must not be sent again."""
         projects.insert_one({"_id": "blog"})
         recorder = UsageRecorder(ProjectStore(projects, writers_field=None), interval=3600)
-        send = BatchUpdate._send
+        send = BulkUpdates.send
 
-        def interrupt(update, operations):
-            send(update, operations)
+        def interrupt(updates, operations):
+            send(updates, operations)
             raise KeyboardInterrupt
 
         recorder.record("blog", 2)
         with monkeypatch.context() as patch:
-            patch.setattr(BatchUpdate, "_send", interrupt)
+            patch.setattr(BulkUpdates, "send", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 recorder.flush()
         recorder.record("blog", 1)

@@ -1,45 +1,25 @@
-"""The commands that add one batch to the counts of projects.
+"""The commands that add one batch to the counts of projects."""
 
-Each document has an entry for every writer that has changed it in the last hour: the number of the writer's last batch.
-An update with this number does not match a document that already has it, so a batch can be sent again at any time.
-"""
-
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from bson import Decimal128
-from pymongo import UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, OperationFailure, ServerSelectionTimeoutError, WriteError
 
 from .._core.fields import ID
 from .._core.project_ids import ProjectId
-from .driver import COLLATION_REFUSED, DRIVER_ERRORS, SIMPLE_COLLATION, is_collation_refused
+from .bulk_updates import VALIDATION_FAILED, WRONG_TYPE, BulkUpdates, Operation
+from .driver import DRIVER_ERRORS
 from .mapping import CollectionMapping, Document, get_path
+from .writer_entries import to_entry
 
-#: Naive in UTC, as PyMongo stores dates.
-EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001
-
-# Error codes of the server for one document: a value on a path has the wrong type, or the validator refused it.
-_WRONG_TYPE: Final = (14, 28)
-_VALIDATION_FAILED: Final = 121
-# Error codes of the server for a command that was not run: the login failed or lacks a permission.
-_NOT_PERMITTED: Final = (13, 18)
-# Error codes of the server that are not about the document: interruptions, time limits, locks, conflicts, elections and
-# stale routing tables. An update can succeed when it is sent again.
-_TRANSIENT: Final = frozenset(
-    {6, 7, 24, 46, 50, 63, 64, 89, 91, 112, 133, 134, 150, 189, 234, 262}
-    | {9001, 10107, 11600, 11601, 11602, 13388, 13435, 13436}
-)
 # From these on, sums may be rounded. An increment is less than 2**63.
 _MAX_DOUBLE: Final = 2**53
 _MAX_DECIMAL: Final = 10**33
 _DECIMAL_RANGE: Final = {"$gt": Decimal128(str(-_MAX_DECIMAL)), "$lt": Decimal128(str(_MAX_DECIMAL - 2**63))}
-
-_Operation: TypeAlias = tuple[Document, Document]
 
 
 class Increment(NamedTuple):
@@ -54,69 +34,46 @@ class Increment(NamedTuple):
 class BatchUpdate:
     """The commands that apply one batch."""
 
-    def __init__(
-        self,
-        collection: Collection[Document],
-        mapping: CollectionMapping,
-        writer: str,
-        number: int,
-        *,
-        has_collation: bool,
-    ) -> None:
-        self._collection = collection
-        self._mapping = mapping
-        self._number = EPOCH + timedelta(milliseconds=number)
+    def __init__(self, updates: BulkUpdates, mapping: CollectionMapping, writer: str, number: int) -> None:
+        self._updates, self._mapping = updates, mapping
+        self._number = to_entry(number)
         self._entry = None if mapping.writers_path is None else f"{mapping.writers_path}.{writer}"
         # Without entries, an error after the first command must not cause the batch to be sent again.
         self._tolerated = suppress(*(DRIVER_ERRORS if self._entry is None else ()))
-        #: Whether the server supports collations, as far as known.
-        self.has_collation = has_collation
-        #: Whether a command may have reached the server.
-        self.is_sent = False
 
     def run(self, batch: Mapping[ProjectId, Increment]) -> dict[ProjectId, str]:
         """Send the batch, repair null values and send again what they prevented, and find out what did not match."""
-        if not isinstance(self._collection, Collection):
+        if not isinstance(self._updates.collection, Collection):
             self._unset_nulls(batch)  # mongomock ignores increments below null
         matched, failed = self._increment(batch)
-        broken = {project: batch[project] for project, code in failed.items() if code in _WRONG_TYPE}
+        broken = {project: batch[project] for project, code in failed.items() if code in WRONG_TYPE}
         if broken:
             with self._tolerated:
                 self._unset_nulls(broken)
             more, failed_again = self._increment(broken)
             matched += more
             failed = {project: code for project, code in failed.items() if project not in broken} | failed_again
-        causes = {_VALIDATION_FAILED: "refused", None: "in_doubt"}
+        causes = {VALIDATION_FAILED: "refused", None: "in_doubt"}
         dropped = {project: causes.get(code, "uncountable") for project, code in failed.items()}
         if matched < len(batch) - len(dropped):
             with self._tolerated:
                 dropped |= self._find_unmatched({project: batch[project] for project in batch.keys() - dropped.keys()})
         return dropped
 
-    def remove_entries(self, path: str, projects: Sequence[ProjectId], before: datetime) -> None:
-        """Remove entries with numbers before a date."""
-        operations: list[_Operation] = []
-        for document in self._find(projects, path) if projects else ():
-            entries = get_path(document, path.split("."))
-            for name, number in entries.items() if isinstance(entries, dict) else ():
-                entry = f"{path}.{name}"
-                if isinstance(number, datetime) and number < before and name.isalnum() and entry != self._entry:
-                    operations.append(({"_id": document["_id"], entry: {"$lt": before}}, {"$unset": {entry: ""}}))
-        if operations:
-            self._send(operations)
-
     def _increment(self, batch: Mapping[ProjectId, Increment]) -> tuple[int, dict[ProjectId, int | None]]:
         """Return how many documents matched, and the error code for each project that failed; ``None`` in doubt."""
         projects = list(batch)
         try:
-            matched, errors = self._send([self._build_increment(project, batch[project]) for project in projects])
+            matched, errors = self._updates.send(
+                [self._build_increment(project, batch[project]) for project in projects]
+            )
         except DRIVER_ERRORS:
-            if self._entry is not None or not self.is_sent:
+            if self._entry is not None or not self._updates.is_sent:
                 raise
             return 0, dict.fromkeys(projects)  # must not be sent again
         return matched, {projects[index]: code for index, code in errors.items()}
 
-    def _build_increment(self, project: ProjectId, increment: Increment) -> _Operation:
+    def _build_increment(self, project: ProjectId, increment: Increment) -> Operation:
         path, requests = self._mapping.count_path, increment.requests
         inexact: list[Document] = [  # also NaN
             {path: {"$type": "double", "$not": {"$gt": -_MAX_DOUBLE, "$lt": _MAX_DOUBLE - requests}}},
@@ -148,7 +105,7 @@ class BatchUpdate:
             paths |= {*_iter_prefixes(mapping.last_request_path)}
         is_null = {"$eq": None, "$exists": True, "$not": {"$type": "array"}}
         countable = {"$or": [{mapping.count_path: match} for match in ({"$exists": False}, None, {"$type": "number"})]}
-        self._send(
+        self._updates.send(
             [
                 ({"$and": [self._match_id(project), countable, {path: is_null}]}, {"$unset": {path: ""}})
                 for project in projects
@@ -160,7 +117,7 @@ class BatchUpdate:
         """Find out why documents did not match: there is none, it has the number already, or its count is inexact."""
         causes: dict[ProjectId, str | None] = dict.fromkeys(batch, "unknown")
         id_path, path = self._mapping.id_path.split("."), self._entry or self._mapping.count_path
-        for document in self._find(list(batch), path):
+        for document in self._updates.find(list(batch), self._mapping.id_path, path):
             project, value = get_path(document, id_path), get_path(document, path.split("."))
             if isinstance(project, list):
                 continue
@@ -169,59 +126,6 @@ class BatchUpdate:
             else:
                 causes[project] = None if isinstance(value, datetime) and value >= self._number else "uncountable"
         return {project: cause for project, cause in causes.items() if cause is not None}
-
-    def _find(self, projects: Sequence[ProjectId], path: str) -> Iterable[Document]:
-        id_path = self._mapping.id_path
-        return self._collection.find(
-            {id_path: {"$in": list(projects)}},
-            {id_path: 1, path: 1},
-            collation=SIMPLE_COLLATION if self.has_collation else None,
-        )
-
-    def _send(self, operations: list[_Operation]) -> tuple[int, dict[int, int]]:
-        """Send updates in one command. Return how many documents matched, and the error codes by index.
-
-        :raises PyMongoError: it is unknown which of the updates were applied.
-        """
-        was_sent, self.is_sent = self.is_sent, True
-        if not isinstance(self._collection, Collection):
-            return _send_each(self._collection, operations)
-        collation = SIMPLE_COLLATION if self.has_collation else None
-        requests = [UpdateOne(match, update, collation=collation) for match, update in operations]
-        try:
-            return self._collection.bulk_write(requests, ordered=False).matched_count, {}
-        except BulkWriteError as error:
-            errors = {failure["index"]: failure["code"] for failure in error.details["writeErrors"]}
-            if self.has_collation and not COLLATION_REFUSED.isdisjoint(errors.values()):
-                return self._send_without_collation(operations)
-            if error.details["writeConcernErrors"] or not _TRANSIENT.isdisjoint(errors.values()):
-                raise
-            matched: int = error.details["nMatched"]
-            return matched, errors
-        except OperationFailure as error:
-            if self.has_collation and is_collation_refused(error):
-                return self._send_without_collation(operations)
-            if error.code in _NOT_PERMITTED:
-                self.is_sent = was_sent
-            raise
-        except ServerSelectionTimeoutError:
-            self.is_sent = was_sent
-            raise
-
-    def _send_without_collation(self, operations: list[_Operation]) -> tuple[int, dict[int, int]]:
-        self.has_collation = False
-        return self._send(operations)
-
-
-def _send_each(collection: Any, operations: list[_Operation]) -> tuple[int, dict[int, int]]:  # noqa: ANN401 # mongomock
-    """Send updates one by one to mongomock, which has no bulk updates."""
-    matched, errors = 0, {}
-    for index, (match, update) in enumerate(operations):
-        try:
-            matched += collection.update_one(match, update).matched_count
-        except (TypeError, WriteError):
-            errors[index] = _WRONG_TYPE[0]
-    return matched, errors
 
 
 def _find_cause(value: object, requests: int) -> str | None:

@@ -35,9 +35,8 @@ class UsageHistory:
 
     .. code-block:: python
 
-        history = UsageHistory(db.usage_history)
-        recorder = UsageRecorder(store, history=history)
-        app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity, history=history))
+        history = UsageHistory(db.usage_history, retention_days=90)
+        history.ensure_indexes()
 
     :param collection: a PyMongo collection, or a callable without arguments that returns one, as for
         :class:`~flask_usage_stats.ProjectStore`. Nothing else may be stored in it.
@@ -110,21 +109,20 @@ def read_since(history: UsageHistory, now: datetime) -> datetime | None:
         raise build_store_error("the history could not be read", error) from error
     if found is None:
         return None
-    check_format(found)
+    if not has_known_format(found):
+        raise StoreError("the history was written by a later version of flask-usage-stats, which this process needs")
     at = found.get("at")
     if not isinstance(at, datetime):
         raise StoreError("the history could not be read: its document 'since' has no date")
     return max(at.replace(tzinfo=UTC), get_retention_start(history, now))
 
 
-def check_format(document: Document) -> None:
-    """Check that this version can read and write a history.
+def has_known_format(document: Document) -> bool:
+    """Return whether this version can read and write a history.
 
     :param document: the document ``since``.
-    :raises StoreError: a later version has written it.
     """
-    if document.get("format") != FORMAT:
-        raise StoreError("the history was written by a later version of flask-usage-stats, which this process needs")
+    return document.get("format") == FORMAT
 
 
 def _ensure_expiry(collection: Collection[Any], seconds: int) -> str:

@@ -136,9 +136,9 @@ def get_recorded_types(store: ProjectStore) -> set[OwnerType | None]:
     return store._recorded_types  # noqa: SLF001 # the public class has no method for this
 
 
-def get_recorded_paths(store: ProjectStore) -> tuple[str, ...]:
-    """Return the paths that a recorder writes to."""
-    return store._mapping.recorded_paths  # noqa: SLF001 # the public class has no method for this
+def get_mapping(store: ProjectStore) -> CollectionMapping:
+    """Return the mapping of a store."""
+    return store._mapping  # noqa: SLF001 # the public class has no method for this
 
 
 def validate_timeout(timeout: float, name: str = "timeout") -> float:

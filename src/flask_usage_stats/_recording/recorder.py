@@ -1,6 +1,7 @@
 """The recorder: it counts requests in memory, and a thread writes the counts to the projects."""
 
 import logging
+import secrets
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -15,8 +16,11 @@ from bson import ObjectId
 from .._core.owners import OwnerType
 from .._core.project_ids import ProjectId, is_project_id
 from .._core.text import escape, short_repr
-from .._mongodb.counters import MAX_DOUBT, CountWriter
-from .._mongodb.store import ProjectStore, add_recorder, get_recorded_paths, validate_timeout
+from .._mongodb.counters import CountWriter
+from .._mongodb.history import UsageHistory
+from .._mongodb.history_updates import HistoryWriter
+from .._mongodb.store import ProjectStore, add_recorder, get_mapping, validate_timeout
+from .._mongodb.writer_entries import MAX_DOUBT
 from ..errors import ConfigurationError, UsageStatsError
 from .hooks import Application, CountRule, ProjectIdCallback, add_hooks
 from .ledger import Batch, Ledger
@@ -52,23 +56,36 @@ class RecorderStats:
     oldest: float
 
 
+@dataclass(slots=True, eq=False)
+class _Attempt:
+    """A batch that was sent. Its result is in doubt as long as the batch is in the ledger."""
+
+    batch: Batch
+    #: When it was sent for the first time, in seconds of the monotonic clock.
+    started: float
+    #: Why projects were not incremented; ``None`` until it is known which were.
+    dropped: Mapping[ProjectId, str] | None = None
+
+
 class _ProcessState:
     """Everything that belongs to one process.
 
     It is built when it is first used, after a fork and after gevent has replaced the locks of Python.
     """
 
-    def __init__(self, max_pending: int, id_type: OwnerType | None, writer: CountWriter, *, is_closed: bool) -> None:
-        self.ledger = Ledger(max_pending, id_type)
-        self.writer = writer
+    def __init__(
+        self, ledger: Ledger, writer: CountWriter, history_writer: HistoryWriter | None, *, is_closed: bool
+    ) -> None:
+        self.ledger, self.writer, self.history_writer = ledger, writer, history_writer
         #: Held while batches are written.
         self.writing = threading.Lock()
-        #: The batch that was sent last, and when for the first time, in seconds of the monotonic clock. Its result is
-        #: in doubt as long as it is in the ledger.
-        self.sent: tuple[Batch, float] | None = None
+        #: The batch that was sent last.
+        self.attempt: _Attempt | None = None
         self.failures = 0
         #: The dropped requests that were logged.
         self.logged: Counter[str] = Counter()
+        #: The requests that are missing in the history, since the last log message.
+        self.lost: Counter[str] = Counter()
         #: Whether the thread was started, or must not be.
         self.is_started = is_closed
         self.starting = threading.Lock()
@@ -77,7 +94,7 @@ class _ProcessState:
 
     def is_in_doubt(self, batch: Batch) -> bool:
         """Return whether a batch of the ledger may have been applied."""
-        return self.sent is not None and self.sent[0] is batch
+        return self.attempt is not None and self.attempt.batch is batch
 
 
 class UsageRecorder:
@@ -92,6 +109,7 @@ class UsageRecorder:
     process exits. Each process (also a forked one) counts on its own. An update never creates a project.
 
     :param store: its collection, *fields* and *writers_field* say where the counts are.
+    :param history: also keeps the counts by quarter of an hour.
     :param id_type: the type in which the ids of projects are stored: ``str``, ``int``, ``ObjectId`` or ``UUID``.
         Strings are converted to it. By default, a string with 24 hexadecimal digits is an ObjectId, and any other a
         string.
@@ -105,10 +123,11 @@ class UsageRecorder:
     .. versionadded:: 0.1.0
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # each parameter describes one aspect of counting
         self,
         store: ProjectStore,
         *,
+        history: UsageHistory | None = None,
         id_type: OwnerType | None = None,
         interval: float = 5.0,
         timeout: float = 5.0,
@@ -118,9 +137,13 @@ class UsageRecorder:
             raise ConfigurationError(
                 f"store must be a ProjectStore, such as ProjectStore(db.projects); got {short_repr(store)}"
             )
+        if history is not None and not isinstance(history, UsageHistory):
+            raise ConfigurationError(
+                f"history must be a UsageHistory, such as UsageHistory(db.usage_history); got {short_repr(history)}"
+            )
         if isinstance(max_pending, bool) or not isinstance(max_pending, int) or max_pending < 1:
             raise ConfigurationError(f"max_pending must be an integer greater than 0, got {short_repr(max_pending)}")
-        self._store = store
+        self._store, self._history = store, history
         self._id_type = _validate_id_type(id_type)
         self._interval = validate_timeout(interval, "interval")
         self._timeout = validate_timeout(timeout)
@@ -209,8 +232,13 @@ class UsageRecorder:
     def _state(self) -> _ProcessState:
         state = self._states.get(None)
         if state is None:
-            writer = CountWriter(self._store)
-            state = _ProcessState(self._max_pending, self._id_type, writer, is_closed=self._is_closed)
+            name = secrets.token_hex(4)
+            state = _ProcessState(
+                Ledger(self._max_pending, self._id_type),
+                CountWriter(self._store, name),
+                None if self._history is None else HistoryWriter(self._history, name),
+                is_closed=self._is_closed,
+            )
             # Another thread may have built one meanwhile.
             state = self._states.setdefault(None, state)
         return state
@@ -253,13 +281,19 @@ class UsageRecorder:
         finally:
             totals = state.ledger.measure()
             dropped, state.logged = Counter(totals.dropped) - state.logged, Counter(totals.dropped)
+            lost, state.lost = state.lost, Counter()
             state.writing.release()
         if dropped:
             self._log_dropped(dropped)
+        if lost:
+            causes = ", ".join(f"{cause} {requests}" for cause, requests in sorted(lost.items()))
+            _logger.error("the history lacks %d counted requests: %s", lost.total(), causes)
         return totals.pending == 0
 
     def _log_dropped(self, dropped: Counter[str]) -> None:
-        remedies = {"refused": f"the collection's validator must allow {', '.join(get_recorded_paths(self._store))}"}
+        remedies = {
+            "refused": f"the collection's validator must allow {', '.join(get_mapping(self._store).recorded_paths)}"
+        }
         if self._id_type is None:
             remedies["unknown"] = "ids with 24 hexadecimal digits are ObjectIds, unless id_type=str is passed"
         causes = [
@@ -284,24 +318,33 @@ class UsageRecorder:
             state.ledger.put_back([batch for batch in batches if not state.is_in_doubt(batch)])
 
     def _write(self, state: _ProcessState, batch: Batch, deadline: float | None) -> None:
-        """Write a batch, or give it up if its entries could have been removed before it is found out what happened.
+        """Write a batch to the projects, and then to the history.
 
         An exception of a signal handler can interrupt this at any point, so the batch is in doubt before it is sent.
         """
         is_repeated = state.is_in_doubt(batch)
-        if state.sent is None or not is_repeated:
-            state.sent = batch, monotonic()
-        if is_repeated and max(monotonic() - state.sent[1], time() - batch.number / 1000) > MAX_DOUBT:
-            lost: Mapping[ProjectId, str] = dict.fromkeys(batch.increments, "in_doubt")
-        else:
-            timeout = self._timeout if deadline is None else min(self._timeout, max(0.001, deadline - monotonic()))
+        if state.attempt is None or not is_repeated:
+            state.attempt = _Attempt(batch, monotonic())
+        attempt = state.attempt
+        # Later, entries could have been removed, and a batch that was applied would not be recognized.
+        is_too_late = is_repeated and max(monotonic() - attempt.started, time() - batch.number / 1000) > MAX_DOUBT
+        timeout = self._timeout if deadline is None else min(self._timeout, max(0.001, deadline - monotonic()))
+        if attempt.dropped is None and is_too_late:
+            attempt.dropped = dict.fromkeys(batch.increments, "in_doubt")
+        elif attempt.dropped is None:
             try:
-                lost = state.writer.write(batch.increments, batch.number, timeout, is_repeated=is_repeated)
+                attempt.dropped = state.writer.write(batch.increments, batch.number, timeout, is_repeated=is_repeated)
             except Exception:
                 if not is_repeated and not state.writer.is_in_doubt:
-                    state.sent = None
+                    state.attempt = None
                 raise
-        state.ledger.settle(batch, lost)
+        if state.history_writer is not None:
+            counts = {pair: n for pair, n in batch.quarters.items() if pair[0] not in attempt.dropped}
+            if is_too_late:
+                state.lost["in_doubt"] += sum(counts.values())
+            elif counts:
+                state.lost += state.history_writer.write(counts, batch.number, timeout, batch.oldest)
+        state.ledger.settle(batch, attempt.dropped)
 
 
 def _validate_id_type(id_type: OwnerType | None) -> OwnerType | None:

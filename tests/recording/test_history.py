@@ -1,0 +1,162 @@
+"""A recorder with a history: each batch is in the counts and in the history, or in neither."""
+
+import contextlib
+import logging
+from collections import Counter
+
+import mongomock
+import pytest
+from bson import ObjectId
+
+from flask_usage_stats import ConfigurationError, ProjectStore, StoreError, UsageHistory, UsageRecorder
+from flask_usage_stats._mongodb.bulk_updates import BulkUpdates
+from flask_usage_stats._recording import recorder as module
+
+HEX = "507f1f77bcf86cd799439011"
+
+
+@pytest.fixture
+def any_history(any_projects):
+    return any_projects.database.usage_history
+
+
+@pytest.fixture
+def recorder(any_projects, any_history):
+    any_projects.insert_many([{"_id": ObjectId(HEX)}, {"_id": "blog", "totalRequest": 7}])
+    recorder = UsageRecorder(ProjectStore(any_projects), history=UsageHistory(any_history), interval=3600)
+    recorder._state.is_started = True  # no thread
+    return recorder
+
+
+class FailingWriter:
+    """A history writer whose calls raise or return the given results, one after the other."""
+
+    def __init__(self, *results):
+        self.results, self.calls = list(results), []
+
+    def write(self, counts, number, timeout, oldest):
+        self.calls.append((dict(Counter({project: n for (project, _), n in counts.items()})), number))
+        result = self.results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return Counter(result)
+
+
+def sums(history):
+    return {document["_id"]["p"]: document["n"] for document in history.find({"_id": {"$ne": "since"}})}
+
+
+def counts(projects):
+    return {document["_id"]: document.get("totalRequest") for document in projects.find()}
+
+
+@pytest.mark.parametrize("history", ["x", mongomock.MongoClient().platform.usage_history])
+def test_misuse_is_refused(any_projects, history):
+    """The message says what to pass instead."""
+    with pytest.raises(ConfigurationError, match=r"history must be a UsageHistory, such as UsageHistory\(db.usage"):
+        UsageRecorder(ProjectStore(any_projects), history=history)
+
+
+def test_the_history_has_what_was_counted(recorder, any_projects, any_history):
+    """The sum of the history is that of the counts; what was dropped is in neither."""
+    for project, n in ((HEX, 2), ("blog", 3), ("wiki", 4), ([], 1)):
+        recorder.record(project, n)
+    assert recorder.flush()
+    assert counts(any_projects) == {ObjectId(HEX): 2, "blog": 10}
+    assert sums(any_history) == {ObjectId(HEX): 2, "blog": 3}
+    assert any_history.find_one({"_id": "since"})["format"] == 1
+    assert recorder.stats.written == 5
+
+
+def test_both_have_the_same_number(recorder, any_projects, any_history):
+    """The entries in a project and in its days are equal."""
+    recorder.record("blog")
+    assert recorder.flush()
+    day = any_history.find_one({"_id.p": "blog"})
+    assert day["w"] == any_projects.find_one({"_id": "blog"})["usageWriters"] != {}
+
+
+def test_the_history_is_repeated_alone(recorder, any_projects, caplog):
+    """If only the history fails, the counts are not sent again, and the next batch waits."""
+    error = StoreError("the history could not be written: AutoReconnect")
+    writer = recorder._state.history_writer = FailingWriter(error, error, {}, {})
+    recorder.record("blog", 2)
+    assert not recorder.flush()
+    recorder.record("blog", 5)
+    assert not recorder.flush()
+    assert counts(any_projects)["blog"] == 9
+    assert (recorder.stats.written, recorder.stats.pending, recorder.stats.failures) == (0, 7, 2)
+    assert recorder.flush()
+    assert counts(any_projects)["blog"] == 14
+    (first, *again, last) = writer.calls
+    assert again == [first, first]
+    assert (first[0], last[0]) == ({"blog": 2}, {"blog": 5})
+    assert {record.levelno for record in caplog.records} == {logging.ERROR}
+
+
+def test_without_entries(any_projects, any_history):
+    """The history has entries of its own, so it is exact even if the projects have none."""
+    any_projects.insert_one({"_id": "blog"})
+    store = ProjectStore(any_projects, writers_field=None)
+    recorder = UsageRecorder(store, history=UsageHistory(any_history), interval=3600)
+    recorder._state.is_started = True
+    real, recorder._state.history_writer = recorder._state.history_writer, FailingWriter(StoreError("x"))
+    recorder.record("blog", 2)
+    assert not recorder.flush()
+    recorder._state.history_writer = real
+    assert recorder.flush()
+    assert (counts(any_projects), sums(any_history)) == ({"blog": 2}, {"blog": 2})
+    assert recorder.stats.written == 2
+
+
+def test_the_history_is_given_up_when_its_entries_may_be_gone(recorder, any_projects, monkeypatch, caplog):
+    """After nearly an hour, the history lacks the batch, since it could be added twice; the counts have it."""
+    recorder._state.history_writer = writer = FailingWriter(StoreError("x"))
+    recorder.record("blog", 2)
+    assert not recorder.flush()
+    monkeypatch.setattr(module, "MAX_DOUBT", -1)
+    assert recorder.flush()
+    assert len(writer.calls) == 1
+    assert counts(any_projects)["blog"] == 9
+    assert recorder.stats.written == 2
+    assert caplog.messages[-1] == "the history lacks 2 counted requests: in_doubt 2"
+
+
+def test_what_the_history_lacks_is_logged_once(recorder, caplog):
+    """One line for each flush says how many requests are missing, by cause."""
+    recorder._state.history_writer = FailingWriter({"refused": 2, "uncountable": 1}, {})
+    recorder.record("blog", 3)
+    assert recorder.flush()
+    recorder.record("blog", 3)
+    assert recorder.flush()
+    assert caplog.messages == ["the history lacks 3 counted requests: refused 2, uncountable 1"]
+
+
+def test_a_batch_that_is_dropped_does_not_reach_the_history(recorder, any_history):
+    """Without a project, nothing is added."""
+    recorder.record("wiki")
+    assert recorder.flush()
+    assert sums(any_history) == {}
+    assert any_history.count_documents({}) == 0
+
+
+@pytest.mark.parametrize("skip", range(6))
+def test_an_interruption_adds_nothing_twice(recorder, any_projects, any_history, monkeypatch, skip):
+    """An exception of a signal handler after any command leaves the batch in doubt, and it is sent again."""
+    send, calls = BulkUpdates.send, []
+
+    def interrupt(*arguments, **options):
+        result = send(*arguments, **options)
+        calls.append(result)
+        if len(calls) == skip + 1:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(BulkUpdates, "send", interrupt)
+    for n in (2, 3):
+        recorder.record("blog", n)
+        with contextlib.suppress(KeyboardInterrupt):
+            recorder.flush()
+    assert recorder.flush()
+    assert counts(any_projects)["blog"] == 12
+    assert sums(any_history) == {"blog": 5}
