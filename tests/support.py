@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flask import Flask
 from flask_jwt_extended import JWTManager, create_access_token
+from pymongo import monitoring
 
 from flask_usage_stats import create_usage_blueprint
 from flask_usage_stats.jwt import jwt_identity
@@ -131,3 +132,19 @@ def fail_point(client, name="failCommand", mode="alwaysOn", **data):
         yield
     finally:
         client.admin.command("configureFailPoint", name, mode="off")
+
+
+class CommandRecorder(monitoring.CommandListener):
+    """Remembers the commands of a client."""
+
+    def __init__(self):
+        self.commands = []
+
+    def started(self, event):
+        self.commands.append(event.command)
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass

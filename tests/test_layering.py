@@ -30,6 +30,8 @@ RULES = {
     "schemas": ({"_core"}, {"marshmallow"}),
     "_core": ({"errors", "protocols"}, {"bson"}),
     "_core/parameters": ({"_core", "errors", "protocols"}, {"marshmallow"}),
+    "_core/parameter_types": ({"_core"}, {"marshmallow"}),
+    "_core/history_parameters": ({"_core", "errors"}, {"marshmallow"}),
     "protocols": ({"errors"}, {"bson"}),
     "errors": (set(), set()),
     "testing": ({"_http", "protocols", "schemas"}, {"flask", "pytest"}),

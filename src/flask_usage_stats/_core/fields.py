@@ -53,6 +53,9 @@ GROUP_FIELDS: Final = (PLAN, PROJECT_TYPE, STATUS)
 #: The fields by which rows can be sorted, the default first.
 SORT_FIELDS: Final = (COUNT, NAME, CREATED_AT, UPDATED_AT)
 
+#: The name by which the history selects and groups projects.
+PROJECT: Final = "project"
+
 #: Stored with each project and compared with the owner id; never returned.
 OWNER: Final = "owner"
 
@@ -67,6 +70,17 @@ NEXT_CURSOR: Final = "nextCursor"
 #: The fields of a group, in addition to the fields grouped by and ``TOTAL``.
 GROUP_SIZE: Final = "projects"
 GROUP_SHARE: Final = "share"
+
+#: The fields of the history, in this order between ``SUCCESS`` and ``TOTAL``, and its list after them.
+FROM: Final = "from"
+TO: Final = "to"
+WINDOW: Final = "window"
+TIME_ZONE: Final = "tz"
+SINCE: Final = "since"
+BUCKETS: Final = "buckets"
+#: The fields of a bucket, in addition to ``FROM``, ``TO``, ``TOTAL`` and ``GROUPS``.
+PARTIAL: Final = "partial"
+OTHERS: Final = "others"
 
 #: The fields of an error body after ``success``; the second only for invalid parameters.
 MESSAGE: Final = "message"

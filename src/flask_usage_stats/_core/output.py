@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .groups import Group
+from .history_query import HistoryQuery
 from .query import CursorPosition, UsageQuery
 from .rows import Adjustments, RowBatch
+from .timeline import Timeline
 from .values import Number
 
 
@@ -45,3 +47,6 @@ class OutputFormat(Protocol):
 
         :param next_cursor: the encoded ``report.next_position``, if there is one.
         """
+
+    def encode_timeline(self, timeline: Timeline, query: HistoryQuery, /) -> bytes:
+        """Encode the complete response body of the history."""

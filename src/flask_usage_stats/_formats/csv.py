@@ -11,10 +11,13 @@ from typing import Any, Final
 
 import orjson
 
-from .._core.fields import FIELDS, GROUP_SHARE, GROUP_SIZE, TOTAL, Kind
+from .._core.calendar import format_instant
+from .._core.fields import FIELDS, FROM, GROUP_SHARE, GROUP_SIZE, PARTIAL, TO, TOTAL, Kind
+from .._core.history_query import HistoryQuery
 from .._core.output import Report
 from .._core.query import UsageQuery
 from .._core.rows import RowBatch
+from .._core.timeline import Timeline
 from .._core.values import format_datetime
 
 _COLUMNS: Final = tuple(name for name, _ in FIELDS)
@@ -52,6 +55,18 @@ class CSVFormat:
         columns = (*query.group_by, GROUP_SIZE, TOTAL, GROUP_SHARE)
         lines = [_escape_cells([group[name] for name in columns]) for group in report.groups]
         return b"".join(_encode_lines([columns, *lines]))
+
+    def encode_timeline(self, timeline: Timeline, query: HistoryQuery) -> bytes:
+        """Encode a header line and each bucket; if the query groups them, a line for each group of each bucket."""
+        lines: list[Sequence[object]] = [(FROM, TO, *query.group_by, TOTAL, PARTIAL)]
+        for bucket in timeline.buckets:
+            window = [format_instant(moment, query.zone) for moment in (bucket.start, bucket.end)]
+            cells = [(*group, requests) for group, requests in zip(timeline.groups or [], bucket.groups, strict=False)]
+            if not cells:
+                cells = [(*(None for _ in query.group_by), bucket.total)]
+            is_partial = str(bucket.is_partial).lower()
+            lines += [[*window, *_escape_cells(list(each)), is_partial] for each in cells]
+        return b"".join(_encode_lines(lines))
 
 
 CSV: Final = CSVFormat()

@@ -1,17 +1,36 @@
 """The JSON format. It does not use the application's ``app.json``, whose settings would change the output."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import orjson
 from bson import ObjectId
 
-from .._core.fields import GROUPS, NEXT_CURSOR, PROJECTS, SUCCESS, TOTAL, TOTAL_PROJECTS, UPDATED_AT
+from .._core.calendar import format_instant
+from .._core.fields import (
+    BUCKETS,
+    FROM,
+    GROUPS,
+    NEXT_CURSOR,
+    OTHERS,
+    PARTIAL,
+    PROJECTS,
+    SINCE,
+    SUCCESS,
+    TIME_ZONE,
+    TO,
+    TOTAL,
+    TOTAL_PROJECTS,
+    UPDATED_AT,
+    WINDOW,
+)
+from .._core.history_query import HistoryQuery
 from .._core.output import Report
 from .._core.query import UsageQuery
 from .._core.rows import Row, RowBatch
+from .._core.timeline import Bucket, GroupKey, Timeline
 from .._core.values import format_datetime
 
 _UTC_DATES: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
@@ -51,6 +70,22 @@ class JSONFormat:
         tail = b"]," + encode_json(extra)[1:] if extra else b"]}"
         return b"".join([head, b",".join(report.encoded_rows), tail])
 
+    def encode_timeline(self, timeline: Timeline, query: HistoryQuery) -> bytes:
+        """Encode the range, the total and the buckets, with the requests of each group in each bucket."""
+        since = timeline.since
+        return encode_json(
+            {
+                SUCCESS: True,
+                FROM: format_instant(query.windows[0][0], query.zone),
+                TO: format_instant(query.windows[-1][1], query.zone),
+                WINDOW: query.window,
+                TIME_ZONE: query.zone.key,
+                SINCE: None if since is None else format_datetime(since.replace(tzinfo=None)),
+                TOTAL: timeline.total,
+                BUCKETS: [_build_bucket(bucket, timeline.groups, query) for bucket in timeline.buckets],
+            }
+        )
+
 
 JSON: Final = JSONFormat()
 
@@ -73,6 +108,23 @@ def encode_json(body: Mapping[str, Any]) -> bytes:
         return orjson.dumps(body)
     except orjson.JSONEncodeError:  # an integer beyond 64 bits, which JSON allows
         return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _build_bucket(bucket: Bucket, groups: Sequence[GroupKey] | None, query: HistoryQuery) -> dict[str, Any]:
+    built: dict[str, Any] = {
+        FROM: format_instant(bucket.start, query.zone),
+        TO: format_instant(bucket.end, query.zone),
+        TOTAL: bucket.total,
+        PARTIAL: bucket.is_partial,
+    }
+    if groups is not None:
+        built[GROUPS] = [
+            {**dict(zip(query.group_by, group, strict=True)), TOTAL: requests}
+            for group, requests in zip(groups, bucket.groups, strict=False)  # a bucket without a total has no groups
+        ]
+    if bucket.others is not None:
+        built[OTHERS] = bucket.others
+    return built
 
 
 def _encode_with_dates(batch: RowBatch) -> list[bytes]:
