@@ -1,4 +1,4 @@
-"""The route as an OpenAPI 3.1 document. Requires apispec, the extra ``openapi``.
+"""The routes as an OpenAPI 3.1 document. Requires apispec, the extra ``openapi``.
 
 .. code-block:: python
 
@@ -23,7 +23,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 try:
     from apispec import APISpec
@@ -31,10 +31,19 @@ try:
 except ImportError as _missing:
     raise ImportError("flask_usage_stats.openapi requires apispec: pip install apispec", name="apispec") from _missing
 
+from ._core.history_parameters import HistoryParametersSchema
 from ._core.parameters import ParametersSchema
 from ._core.text import short_repr
 from .errors import ConfigurationError
-from .schemas import ErrorSchema, GroupSchema, ProjectSchema, UsageSchema
+from .schemas import (
+    ErrorSchema,
+    GroupSchema,
+    HistoryBucketSchema,
+    HistoryGroupSchema,
+    HistorySchema,
+    ProjectSchema,
+    UsageSchema,
+)
 
 __all__ = ["openapi_document"]
 
@@ -49,6 +58,11 @@ _SCHEMAS: Final = {
     "Usage": UsageSchema,
     "UsageError": ErrorSchema,
 }
+_HISTORY_SCHEMAS: Final = {
+    "UsageHistoryGroup": HistoryGroupSchema,
+    "UsageHistoryBucket": HistoryBucketSchema,
+    "UsageHistory": HistorySchema,
+}
 _TEXT: Final = {"type": "string"}
 _VARY: Final = {
     "Vary": {"required": True, "schema": _TEXT, "description": "At least Authorization; the application may add more."}
@@ -60,13 +74,15 @@ _CACHE_HEADERS: Final = {
 }
 _OK_HEADERS: Final = {
     **_CACHE_HEADERS,
-    "Link": {
-        "schema": {"type": "string", "examples": ['<?limit=2&cursor=TZTs4zRRWvs>; rel="next"']},
-        "description": "Only with limit, if another page follows.",
-    },
     "Content-Disposition": {
         "schema": {"type": "string", "examples": ['attachment; filename="usage-2024-03-14.csv"']},
         "description": "Only with CSV.",
+    },
+}
+_PAGE_HEADERS: Final = {
+    "Link": {
+        "schema": {"type": "string", "examples": ['<?limit=2&cursor=TZTs4zRRWvs>; rel="next"']},
+        "description": "Only with limit, if another page follows.",
     },
 }
 _ERROR_HEADERS: Final = {
@@ -77,30 +93,46 @@ _UNAUTHORIZED_HEADERS: Final = {
     **_ERROR_HEADERS,
     "WWW-Authenticate": {"required": True, "schema": {"type": "string", "examples": ['Bearer realm="usage"']}},
 }
-_OK_CONTENT: Final = {
-    "application/json": {"schema": {"$ref": "#/components/schemas/Usage"}},
-    "text/csv": {
-        "schema": {"type": "string"},
-        "example": "plan,projects,totalRequests,share\r\npro,2,38320,0.2971\r\n",
-    },
-}
 _ERROR_CONTENT: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/UsageError"}}}
 _TAG: Final = {"name": "Usage", "description": "The request counts of the signed-in user's projects."}
-#: The summary and the description of each method.
-_OPERATIONS: Final = {
-    "get": (
-        "List the user's projects by request count",
-        "Without parameters, all projects are listed, the one with the most requests first.",
-    ),
-    "head": ("Return the headers only", "The headers are those of the response to a GET request."),
-}
-#: The description, headers and content of each status; ``HEAD`` has no content.
+
+
+class _Route(NamedTuple):
+    #: The path after the prefix.
+    path: str
+    #: The summary and the description of the operation.
+    summary: str
+    description: str
+    parameters: type[Any]
+    #: The description of the status 200, the name of its schema, an example of CSV, and additional headers.
+    content: str
+    schema: str
+    csv: str
+    headers: _Object
+
+
+_USAGE: Final = _Route(
+    "/usage",
+    "List the user's projects by request count",
+    "Without parameters, all projects are listed, the one with the most requests first.",
+    ParametersSchema,
+    "The user's projects and their total; with groupBy, also the totals of groups.",
+    "Usage",
+    "plan,projects,totalRequests,share\r\npro,2,38320,0.2971\r\n",
+    _PAGE_HEADERS,
+)
+_HISTORY: Final = _Route(
+    "/usage/history",
+    "Return the requests to the user's projects over time",
+    "Without parameters, the requests of each of the last 30 days in UTC are returned.",
+    HistoryParametersSchema,
+    "The requests in each window; with groupBy, also those of groups.",
+    "UsageHistory",
+    "from,to,totalRequests,partial\r\n2026-03-28T00:00:00.000+00:00,2026-03-29T00:00:00.000+00:00,8100,false\r\n",
+    {},
+)
+#: The description, headers and content of each status but 200; ``HEAD`` has no content.
 _RESPONSES: Final[Mapping[str, tuple[str, _Object, _Object]]] = {
-    "200": (
-        "The user's projects and their total; with groupBy, also the totals of groups.",
-        _OK_HEADERS,
-        _OK_CONTENT,
-    ),
     "304": ("The client already has this representation.", _CACHE_HEADERS, {}),
     "400": (
         "A parameter is invalid; errors has the messages by parameter.",
@@ -121,7 +153,7 @@ _RESPONSES: Final[Mapping[str, tuple[str, _Object, _Object]]] = {
 _PREFIX: Final = re.compile(r"(?:/[^<>{}?#\s]*)?")
 
 
-def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
+def openapi_document(url_prefix: str = "/api", *, history: bool = False) -> dict[str, Any]:
     """Return the ``GET`` and ``HEAD`` operations of one blueprint as a complete OpenAPI 3.1 document.
 
     Merge ``paths`` and ``components`` into the application's document, which must be OpenAPI 3.1 as well.
@@ -138,6 +170,7 @@ def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
     ``servers``, contact or license, which only the application knows.
 
     :param url_prefix: the complete path before ``/usage``, with the prefixes of parent blueprints.
+    :param history: whether the blueprint has a history, and so the route ``/usage/history``.
     :returns: the document, which contains only dicts, lists, strings, numbers and booleans.
     :raises ConfigurationError: *url_prefix* is neither ``""`` nor a plain path that begins with a slash.
 
@@ -148,7 +181,6 @@ def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
             f'url_prefix must be "" or begin with a slash, such as "/api", without variables;'
             f" got {short_repr(url_prefix)}"
         )
-    path = url_prefix.rstrip("/") + "/usage"
     spec = APISpec(
         title="Usage",
         version="1",
@@ -156,19 +188,21 @@ def openapi_document(url_prefix: str = "/api") -> dict[str, Any]:
         info={"description": _TAG["description"]},
         plugins=[MarshmallowPlugin()],
     )
-    for name, schema in _SCHEMAS.items():
+    for name, schema in (_SCHEMAS | (_HISTORY_SCHEMAS if history else {})).items():
         spec.components.schema(name, schema=schema)
     spec.components.security_scheme(_BEARER, {"type": "http", "scheme": "bearer"})
     spec.tag(_TAG)
-    operations = {method: _operation(method, path) for method in _OPERATIONS}
-    spec.path(path, operations=operations, parameters=[*_parameters()])
+    for route in (_USAGE, _HISTORY) if history else (_USAGE,):
+        path = url_prefix.rstrip("/") + route.path
+        operations = {method: _build_operation(method, path, route) for method in ("get", "head")}
+        spec.path(path, operations=operations, parameters=[*_iter_parameters(route.parameters)])
     # Make a deep copy, which shares no part with another part, another document or the schemas.
     document: dict[str, Any] = json.loads(json.dumps(spec.to_dict()))
     return document
 
 
-def _parameters() -> Iterator[_Object]:
-    for name, field in ParametersSchema().fields.items():
+def _iter_parameters(parameters: type[Any]) -> Iterator[_Object]:
+    for name, field in parameters().fields.items():
         metadata = field.metadata
         parameter = {"name": name, "in": "query", "description": f"{metadata['summary']}: {metadata['constraint']}."}
         array = metadata["schema"]["type"] == "array"
@@ -182,15 +216,22 @@ def _parameters() -> Iterator[_Object]:
     }
 
 
-def _operation(method: str, path: str) -> _Object:
+def _build_operation(method: str, path: str, route: _Route) -> _Object:
     # Such as getApiUsage: the path makes the id unique in a document with several blueprints.
     words = [method, *(word.capitalize() for word in re.findall(r"[A-Za-z0-9]+", path))]
+    ok_content = {
+        "application/json": {"schema": {"$ref": f"#/components/schemas/{route.schema}"}},
+        "text/csv": {"schema": {"type": "string"}, "example": route.csv},
+    }
     responses: _Object = {}
-    for status, (description, headers, content) in _RESPONSES.items():
+    ok = {"200": (route.content, _OK_HEADERS | route.headers, ok_content)}
+    for status, (description, headers, content) in (ok | dict(_RESPONSES)).items():
         responses[status] = {"description": description, "headers": headers}
         if content and method == "get":
             responses[status]["content"] = content
-    summary, description = _OPERATIONS[method]
+    summary, description = route.summary, route.description
+    if method == "head":
+        summary, description = "Return the headers only", "The headers are those of the response to a GET request."
     return {
         "operationId": "".join(words),
         "tags": [_TAG["name"]],

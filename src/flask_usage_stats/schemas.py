@@ -16,22 +16,39 @@ from marshmallow import Schema, fields
 from marshmallow.exceptions import ValidationError
 
 from ._core.fields import (
+    BUCKETS,
     ERRORS,
     FIELDS,
+    FROM,
     GROUP_FIELDS,
     GROUP_SHARE,
     GROUP_SIZE,
     GROUPS,
     MESSAGE,
     NEXT_CURSOR,
+    OTHERS,
+    PARTIAL,
+    PROJECT,
     PROJECTS,
+    SINCE,
     SUCCESS,
+    TIME_ZONE,
+    TO,
     TOTAL,
     TOTAL_PROJECTS,
+    WINDOW,
     Kind,
 )
 
-__all__ = ["ErrorSchema", "GroupSchema", "ProjectSchema", "UsageSchema"]
+__all__ = [
+    "ErrorSchema",
+    "GroupSchema",
+    "HistoryBucketSchema",
+    "HistoryGroupSchema",
+    "HistorySchema",
+    "ProjectSchema",
+    "UsageSchema",
+]
 
 
 def _validate_number(value: object) -> None:
@@ -135,6 +152,85 @@ UsageSchema: Final[type[Schema]] = Schema.from_dict(
         ),
     },
     name="Usage",
+)
+
+_COUNT: Final = {"type": "number", "format": "double"}
+_INSTANT: Final = {"type": "string", "format": "date-time"}
+
+#: The requests of a group of projects in one window: its values of the fields named by ``groupBy``.
+#:
+#: .. versionadded:: 0.1.0
+HistoryGroupSchema: Final[type[Schema]] = Schema.from_dict(
+    {
+        PROJECT: fields.Raw(
+            validate=_validate_id,
+            metadata={
+                "anyOf": [{"type": "string"}, {"type": "integer", "format": "int64"}],
+                "description": "Only with groupBy=project: the project's _id.",
+            },
+        ),
+        **{name: fields.String(allow_none=True) for name in GROUP_FIELDS},
+        TOTAL: fields.Raw(required=True, validate=_validate_number, metadata=_COUNT),
+    },
+    name="HistoryGroup",
+)
+
+#: The requests in one window of the history.
+#:
+#: .. versionadded:: 0.1.0
+HistoryBucketSchema: Final[type[Schema]] = Schema.from_dict(
+    {
+        FROM: fields.String(required=True, metadata=_INSTANT),
+        TO: fields.String(required=True, metadata=_INSTANT | {"description": "Exclusive."}),
+        TOTAL: fields.Raw(
+            required=True,
+            allow_none=True,
+            validate=_validate_number,
+            metadata={
+                "anyOf": [_COUNT, {"type": "null"}],
+                "description": "Null if the window ended before counting began.",
+            },
+        ),
+        PARTIAL: fields.Boolean(
+            required=True,
+            metadata={"description": "Whether the window is not over yet, or counting began during it."},
+        ),
+        GROUPS: fields.List(
+            fields.Nested(HistoryGroupSchema), metadata={"description": "Only with groupBy; empty without a total."}
+        ),
+        OTHERS: fields.Raw(
+            validate=_validate_number,
+            metadata=_COUNT
+            | {"description": "The requests of the other projects, if there are more than 20 with groupBy=project."},
+        ),
+    },
+    name="HistoryBucket",
+)
+
+#: The body of a 200 response of the history.
+#:
+#: .. versionadded:: 0.1.0
+HistorySchema: Final[type[Schema]] = Schema.from_dict(
+    {
+        SUCCESS: fields.Raw(required=True, validate=_equals(expected=True), metadata={"type": "boolean"}),
+        FROM: fields.String(required=True, metadata=_INSTANT),
+        TO: fields.String(required=True, metadata=_INSTANT | {"description": "Exclusive."}),
+        WINDOW: fields.String(required=True, metadata={"description": "hour, day, week or month."}),
+        TIME_ZONE: fields.String(required=True, metadata={"description": "The name of the time zone."}),
+        SINCE: fields.String(
+            required=True,
+            allow_none=True,
+            metadata={
+                "anyOf": [_INSTANT, {"type": "null"}],
+                "description": "Since when requests are counted; null if nothing was counted yet.",
+            },
+        ),
+        TOTAL: fields.Raw(
+            required=True, validate=_validate_number, metadata=_COUNT | {"description": "The sum of all buckets."}
+        ),
+        BUCKETS: fields.List(fields.Nested(HistoryBucketSchema), required=True),
+    },
+    name="History",
 )
 
 #: The body of every error response.
