@@ -16,7 +16,7 @@ PACKAGE = Path(flask_usage_stats.__file__).parent
 #: A package, or a module with rules of its own: which others it may import, and which libraries it may use.
 RULES = {
     "__init__": ({"_http", "_recording", "_mongodb", "errors", "protocols"}, set()),
-    "_http": ({"_cli", "_formats", "_log", "_core", "errors", "protocols"}, {"flask", "werkzeug"}),
+    "_http": ({"_cli", "_mongodb", "_formats", "_log", "_core", "errors", "protocols"}, {"flask", "werkzeug"}),
     "_cli": (
         {"_mongodb", "_formats", "openapi", "_log", "_core", "errors", "protocols"},
         {"flask", "click", "rich", "bson"},

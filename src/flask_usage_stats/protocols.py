@@ -31,7 +31,8 @@ class UsageStore(Protocol):
     def iter_projects(self, owner: Any, /) -> Iterable[Mapping[str, object]]:  # noqa: ANN401
         """Return one owner's projects, in any order.
 
-        Keys are the field names of the response; other keys are ignored.
+        Keys are the field names of the response; other keys are ignored. ``lastRequestAt``, the date of a project's
+        latest request, is only used if the blueprint has a *history*.
         Deleted projects must be excluded. Naive datetimes are interpreted as UTC.
         The result is consumed once, during the request, before the response is sent.
 

@@ -16,9 +16,9 @@ from marshmallow import Schema, fields
 from marshmallow.exceptions import ValidationError
 
 from ._core.fields import (
+    ALL_FIELDS,
     BUCKETS,
     ERRORS,
-    FIELDS,
     FROM,
     GROUP_FIELDS,
     GROUP_SHARE,
@@ -94,11 +94,12 @@ _FIELD_TYPES: Final[Mapping[Kind, Callable[[], Any]]] = {
     ),
 }
 
-#: One project. Fields that the stored document lacks are absent, except ``totalRequest``.
+#: One project. Fields that the stored document lacks are absent, except ``totalRequest``, and so is ``lastRequestAt``
+#: unless the request has ``include=lastRequestAt``.
 #:
 #: .. versionadded:: 0.1.0
 ProjectSchema: Final[type[Schema]] = Schema.from_dict(
-    {name: _FIELD_TYPES[kind]() for name, kind in FIELDS}, name="Project"
+    {name: _FIELD_TYPES[kind]() for name, kind in ALL_FIELDS}, name="Project"
 )
 
 #: The totals of the projects that have the same casefolded values in the fields named by ``groupBy``.

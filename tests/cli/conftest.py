@@ -8,6 +8,8 @@ import click
 import pytest
 from flask.cli import ScriptInfo
 
+from flask_usage_stats import UsageHistory
+
 MARCH = datetime(2024, 3, 14, 10, 15)
 
 
@@ -15,8 +17,8 @@ MARCH = datetime(2024, 3, 14, 10, 15)
 def flask(app_factory):
     """Run a command of an application with a store."""
 
-    def run(store, *arguments, **environment):
-        runner = app_factory(store).test_cli_runner()
+    def run(store, *arguments, history=None, **environment):
+        runner = app_factory(store, history=history).test_cli_runner()
         return runner.invoke(
             args=["usage", *arguments], env={"FORCE_COLOR": None, "TTY_COMPATIBLE": None} | environment
         )
@@ -111,3 +113,10 @@ def filled(projects):
         ]
     )
     return projects
+
+
+@pytest.fixture
+def history(database):
+    """Return a history that began on 2 January 2024."""
+    database.usage_history.insert_one({"_id": "since", "at": datetime(2024, 1, 2), "format": 1})
+    return UsageHistory(database.usage_history)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime
 from io import RawIOBase, StringIO, TextIOWrapper
 from pathlib import Path
 from uuid import UUID
@@ -41,6 +42,23 @@ class TestFormats:
         result = flask(filled, "report", "--owner", "ada", "--format", name, *options)
         assert result.stdout_bytes == get_usage(filled, "ada", query_string=f"{query}&format={name}").data
         assert (result.exit_code, result.stderr) == (0, "")
+
+    @pytest.mark.parametrize(
+        ("options", "query"),
+        [
+            (["--include", "lastRequestAt"], "include=lastRequestAt"),
+            (["--sort", "lastRequestAt"], "sort=lastRequestAt"),
+            (["--idle-days", "30"], "idleDays=30"),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["json", "csv"])
+    def test_latest_requests(self, flask, app_factory, filled, history, options, query, name):
+        """Options that need a history have the same effect as well."""
+        filled.update_one({"_id": 1}, {"$set": {"lastRequestAt": datetime(2024, 3, 14)}})
+        result = flask(filled, "report", "--owner", "ada", "--format", name, *options, history=history)
+        client = app_factory(filled, history=history).test_client()
+        assert result.stdout_bytes == client.get(f"/api/usage?{query}&format={name}").data
+        assert b"api-service" in result.stdout_bytes
 
     def test_every_parameter_is_an_option(self):
         """Every parameter has an option; ``--format`` has one more choice."""
@@ -200,7 +218,7 @@ class TestErrors:
             (["--limit", "1", "--limit", "2"], "--limit: limit must not be repeated"),
             (["--min-requests", "5", "--max-requests", "3"], "--min-requests: minRequests must not be greater than maxRequests"),
             (["--status", ""], "--status: status must be text of 1 to 100 characters, given up to 50 times"),
-            (["--sort", "x", "--order", "y"], "--sort: sort must be one of totalRequest, name, createdAt, updatedAt; --order: order must be one of desc, asc"),
+            (["--sort", "x", "--order", "y"], "--sort: sort must be one of totalRequest, name, createdAt, updatedAt, lastRequestAt; --order: order must be one of desc, asc"),
             (["--group-by", "plan,plan"], "--group-by: groupBy must be one or several of plan, projectType, status, separated by commas"),
             (["--cursor", "x", "--limit", "1"], "--cursor: cursor must be the nextCursor of a page of the same query"),
         ],
@@ -209,6 +227,23 @@ class TestErrors:
         """Each message is that of the route, preceded by the option."""
         result = flask(ListStore(), "report", "--owner", "ada", *options)
         assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {message}\n")
+
+    def test_latest_requests_that_are_not_recorded(self, flask, filled, history):
+        """The message is that of the route, also if it is only found by reading the history."""
+        options = ["report", "--owner", "ada"]
+        result = flask(filled, *options, "--include", "lastRequestAt", "--idle-days", "5")
+        message = "--idle-days: lastRequestAt is not recorded here; --include: lastRequestAt is not recorded here"
+        assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {message}\n")
+        result = flask(filled, *options, "--idle-days", "3650", history=history)
+        message = "--idle-days: idleDays must not reach back before 2024-01-02"
+        assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {message}\n")
+
+    def test_damaged_history_is_one_line(self, flask, filled, history):
+        """If it is not known when counting began, the command fails."""
+        filled.database.usage_history.update_one({}, {"$set": {"at": None}})
+        result = flask(filled, "report", "--owner", "ada", "--idle-days", "5", history=history)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == "Error: the history could not be read: its document 'since' has no date\n"
 
     def test_cursor_needs_limit(self, flask, filled):
         """A cursor without a limit is an error."""

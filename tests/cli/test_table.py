@@ -1,6 +1,8 @@
 """The table of ``flask usage report``."""
 
+import json
 import sys
+from datetime import datetime
 
 import pytest
 from bson import Decimal128
@@ -21,8 +23,8 @@ Total requests: 127,776
 def report(flask):
     """Run the command with piped output, and return the output without trailing spaces."""
 
-    def run(store, *arguments, **environment):
-        result = flask(store, "report", *arguments, **environment)
+    def run(store, *arguments, **options):
+        result = flask(store, "report", *arguments, **options)
         assert (result.exit_code, result.stderr) == (0, "")
         return "".join(f"{line.rstrip()}\n" for line in result.stdout.splitlines())
 
@@ -98,6 +100,35 @@ def test_date_is_that_of_the_sort(report, filled):
     output = report(filled, "--owner", "ada", "--sort", "createdAt", "--status", "LIVE")
     assert "Created" in output
     assert [line.split()[-1] for line in output.splitlines()[2:4]] == ["2024-01-01", "-"]
+
+
+REQUESTED = """\
+Project      Type    Status  Plan      Requests  Updated     Last request
+──────────────────────────────────────────────────────────────────────────
+portfolio    static  live    pro         25,430  2024-03-14  2024-03-14
+api-service  node    live    business    89,456  2024-03-14  -
+
+Total requests: 114,886
+"""
+
+
+@pytest.mark.parametrize("include", [[], ["--include", "lastRequestAt"]])
+def test_latest_request(report, filled, history, include):
+    """If the rows are sorted by the latest request, or include it, it is printed."""
+    filled.update_one({"_id": 2}, {"$set": {"lastRequestAt": datetime(2024, 3, 14)}})
+    arguments = ["--owner", "ada", "--sort", "lastRequestAt", "--status", "live", *include]
+    assert report(filled, *arguments, history=history) == REQUESTED
+    lines = report(filled, "--owner", "ada", *include, history=history).splitlines()
+    assert ("Last request" in lines[0]) is bool(include)
+
+
+def test_pages_by_the_latest_request(flask, report, filled, history):
+    """The cursor of a table, which prints the date, is that of the route, which returns it only if it is included."""
+    arguments = ["--owner", "ada", "--sort", "lastRequestAt", "--limit", "2"]
+    table = report(filled, *arguments, history=history)
+    page = json.loads(flask(filled, "report", *arguments, "--format", "json", history=history).stdout)
+    assert table.split()[-1] == page["nextCursor"]
+    assert "lastRequestAt" not in page["projectStats"][0]
 
 
 def test_stored_text_cannot_control_the_terminal(terminal, report, projects):

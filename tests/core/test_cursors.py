@@ -2,6 +2,8 @@
 
 import json
 from base64 import urlsafe_b64encode
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -94,6 +96,9 @@ def test_page_size_format_and_groups_may_change_between_pages():
         ("ada", UsageQuery(descending=False)),
         ("ada", UsageQuery(min_requests=0)),
         ("ada", UsageQuery(max_requests=9)),
+        ("ada", UsageQuery(idle_days=9)),
+        ("ada", UsageQuery(include=("lastRequestAt",))),
+        ("ada", UsageQuery(sort="lastRequestAt")),
         ("ada", UsageQuery(filters={"plan": frozenset({"live"})})),
         ("ada", UsageQuery(filters={"status": frozenset({"live"})})),
     ],
@@ -102,6 +107,16 @@ def test_cursors_of_other_queries_are_refused(owner, other):
     """A cursor is valid only for the same owner, filters and order."""
     with pytest.raises(ValueError, match="not a cursor"):
         decode_cursor(encode_cursor(POSITION, "ada", QUERY), owner, other)
+
+
+def test_cursors_of_the_idle_projects():
+    """A cursor belongs to the number of days, whatever the current time is; in this order, `include` changes nothing."""
+    query = UsageQuery(idle_days=9, sort="lastRequestAt", limit=2)
+    text = encode_cursor(POSITION, "ada", query)
+    same = replace(query, idle_since=datetime(2026, 1, 1, tzinfo=UTC), include=("lastRequestAt",))
+    assert decode_cursor(text, "ada", same) == POSITION
+    with pytest.raises(ValueError, match="not a cursor"):
+        decode_cursor(text, "ada", replace(query, idle_days=8))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from bson import Int64, ObjectId
 
 from flask_usage_stats._core import fast_rows
-from flask_usage_stats._core.fields import FIELDS
+from flask_usage_stats._core.fields import ALL_FIELDS
 from flask_usage_stats._core.rows import Adjustments, convert_each
 from flask_usage_stats._formats.csv import CSV
 from flask_usage_stats._formats.json import JSON
@@ -25,8 +25,8 @@ PLAIN = {
 }
 
 
-def convert(documents):
-    return list(fast_rows.convert_batch(documents, Adjustments()))
+def convert(documents, *fields):
+    return list(fast_rows.convert_batch(documents, Adjustments(), *fields))
 
 
 def test_documents_of_one_shape_are_not_copied():
@@ -34,6 +34,17 @@ def test_documents_of_one_shape_are_not_copied():
     documents = [dict(PLAIN) for _ in range(3)]
     (batch,) = convert(documents)
     assert all(row is document for row, document in zip(batch.rows, documents, strict=True))
+    assert batch.trailing_dates == 2
+
+
+def test_documents_with_the_latest_request_are_not_copied():
+    """A document with a date that is asked for becomes a row without a copy as well, with three dates."""
+    documents = [PLAIN | {"lastRequestAt": MOMENT} for _ in range(3)]
+    (batch,) = convert(documents, ALL_FIELDS)
+    assert all(row is document for row, document in zip(batch.rows, documents, strict=True))
+    assert (batch.trailing_dates, batch.fields) == (3, ALL_FIELDS)
+    (batch,) = convert(documents)
+    assert list(batch.rows) == [PLAIN] * 3
     assert batch.trailing_dates == 2
 
 
@@ -53,16 +64,19 @@ def test_documents_of_one_shape_are_not_copied():
         {"createdAt": "soon"},
         {"updatedAt": None},
         {"secret": 1},
+        {"lastRequestAt": MOMENT},
+        {"lastRequestAt": "soon"},
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("missing", [None, *(name for name, _ in FIELDS)])
+@pytest.mark.parametrize("missing", [None, *PLAIN])
+@pytest.mark.parametrize("fields", [[], [ALL_FIELDS]], ids=["plain", "all"])
 @pytest.mark.parametrize("output", [JSON, CSV], ids=["json", "csv"])
-def test_rows_are_those_of_the_exact_conversion(change, missing, output):
+def test_rows_are_those_of_the_exact_conversion(change, missing, fields, output):
     """Encoded rows and sort keys are the same for any types and any order of the fields."""
     document = {name: value for name, value in {**change, **PLAIN, **change}.items() if name != missing}
-    (fast,) = convert([document])
-    exact = convert_each([document], Adjustments())
+    (fast,) = convert([document], *fields)
+    exact = convert_each([document], Adjustments(), *fields)
     assert output.encode_rows(fast) == output.encode_rows(exact)
     assert (fast.counts, fast.id_keys) == (exact.counts, exact.id_keys)
 

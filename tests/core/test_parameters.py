@@ -13,18 +13,22 @@ MUST = {
     "status": "status must be text of 1 to 100 characters, given up to 50 times",
     "without": "without must be one or several of plan, projectType, status, separated by commas",
     "search": "search must be text of 1 to 100 characters",
-    "sort": "sort must be one of totalRequest, name, createdAt, updatedAt",
+    "idleDays": "idleDays must be a whole number from 1 to 3650",
+    "sort": "sort must be one of totalRequest, name, createdAt, updatedAt, lastRequestAt",
     "order": "order must be one of desc, asc",
     "limit": "limit must be a whole number from 0 to 1000",
     "cursor": "cursor must be the nextCursor of a page of the same query",
     "groupBy": "groupBy must be one or several of plan, projectType, status, separated by commas",
+    "include": "include must be lastRequestAt",
     "format": "format must be one of json, csv",
 }
 
 
-def read(owner="ada", **arguments):
+def read(owner="ada", *, has_last_requests=True, **arguments):
     return parse_parameters(
-        {name: [value] if isinstance(value, str) else value for name, value in arguments.items()}, owner
+        {name: [value] if isinstance(value, str) else value for name, value in arguments.items()},
+        owner,
+        has_last_requests=has_last_requests,
     )
 
 
@@ -50,10 +54,12 @@ def test_every_parameter_is_parsed():
         search="API",
         minRequests="0",
         maxRequests="99999999999999999999",
+        idleDays="030",
         sort="name",
         order="desc",
         limit="10",
         groupBy="plan,status",
+        include="lastRequestAt",
         format="csv",
     )
     assert query == UsageQuery(
@@ -66,16 +72,19 @@ def test_every_parameter_is_parsed():
         search="api",
         min_requests=0,
         max_requests=10**20 - 1,
+        idle_days=30,
         sort="name",
         descending=True,
         limit=10,
         group_by=("plan", "status"),
+        include=("lastRequestAt",),
         format="csv",
     )
 
 
 @pytest.mark.parametrize(
-    ("sort", "descending"), [("totalRequest", True), ("name", False), ("createdAt", True), ("updatedAt", True)]
+    ("sort", "descending"),
+    [("totalRequest", True), ("name", False), ("createdAt", True), ("updatedAt", True), ("lastRequestAt", True)],
 )
 def test_default_order_depends_on_the_sort(sort, descending):
     """Names are ascending by default, everything else descending."""
@@ -102,8 +111,9 @@ BAD_NUMBERS = [
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [(name, value) for name in ("minRequests", "maxRequests", "limit") for value in BAD_NUMBERS]
-    + [("limit", "1001"), ("limit", "1" * 20)]
+    [(name, value) for name in ("minRequests", "maxRequests", "idleDays", "limit") for value in BAD_NUMBERS]
+    + [("limit", "1001"), ("limit", "1" * 20), ("idleDays", "0"), ("idleDays", "3651")]
+    + [("include", value) for value in ("", "lastrequestat", "updatedAt", "lastRequestAt,lastRequestAt")]
     + [("sort", value) for value in ("", "Name", "plan", "_id", "name,plan", "totalRequests")]
     + [("order", value) for value in ("", "ASC", "up", "1")]
     + [("format", value) for value in ("", "CSV", "xml")]
@@ -141,6 +151,8 @@ def test_names_may_be_repeated_or_separated_by_commas(name):
         ("Limit", "limit"),
         ("groupby", "groupBy"),
         ("CURSOR", "cursor"),
+        ("idledays", "idleDays"),
+        ("include[]", "include"),
     ],
 )
 def test_misspelled_names_are_refused(written, name):
@@ -162,6 +174,19 @@ def test_maximum_values_are_valid():
     assert read(status=["x" * 100] * 50, limit="1000", minRequests="9" * 20).limit == 1000
     assert read(limit="0").limit == 0
     assert read(limit="007").limit == 7
+    assert [read(idleDays=text).idle_days for text in ("1", "3650")] == [1, 3650]
+
+
+def test_last_requests_that_are_not_recorded():
+    """Each parameter that needs the time of the latest requests is refused, but not one that is invalid anyway."""
+    message = "lastRequestAt is not recorded here"
+    parameters = {"include": "lastRequestAt", "sort": "lastRequestAt", "idleDays": "30"}
+    errors = refused(has_last_requests=False, **parameters)
+    assert list(errors.items()) == [(name, [message]) for name in ("idleDays", "sort", "include")]
+    for name, value in parameters.items():
+        assert refused(has_last_requests=False, **{name: value}) == {name: [message]}
+        assert refused(has_last_requests=False, **{name: "x"}) == {name: [MUST[name]]}
+    assert refused(has_last_requests=False, limit="1", sort="lastRequestAt", cursor="x") == {"sort": [message]}
 
 
 def test_bounds_must_not_contradict_each_other():
@@ -189,7 +214,9 @@ class TestCursor:
         assert read(limit="2", cursor=encode_cursor(self.POSITION, "ada", self.QUERY)).position == self.POSITION
 
     @pytest.mark.parametrize(
-        "other", [{"sort": "name"}, {"plan": "pro"}, {"owner": "bob"}, {"search": "a"}, {"without": "plan"}]
+        "other",
+        [{"sort": "name"}, {"plan": "pro"}, {"owner": "bob"}, {"search": "a"}, {"without": "plan"}]
+        + [{"idleDays": "1"}, {"include": "lastRequestAt"}, {"sort": "lastRequestAt"}],
     )
     def test_cursor_of_another_query_is_refused(self, other):
         """A cursor is valid only for the same owner and query."""

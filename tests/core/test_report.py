@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import permutations, product
 from operator import itemgetter
 
 import pytest
@@ -12,14 +14,17 @@ from bson import Decimal128, Int64, ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_usage_stats._core.fields import FIELDS
+from flask_usage_stats._core.fields import ALL_FIELDS, FIELDS
 from flask_usage_stats._core.query import DEFAULT_QUERY, UsageQuery
 from flask_usage_stats._core.report import build_report
+from flask_usage_stats._core.values import get_date_sort_key
 from flask_usage_stats._formats.csv import CSV
 from flask_usage_stats._formats.json import JSON
 from flask_usage_stats.schemas import UsageSchema
 
 NAMES = [field.name for field in FIELDS]
+ALL_NAMES = [field.name for field in ALL_FIELDS]
+INCLUDING = UsageQuery(include=("lastRequestAt",))
 ABSENT = object()
 
 
@@ -43,21 +48,21 @@ counts = st.one_of(
     st.integers(), st.integers(-(2**63), 2**63 - 1).map(Int64), st.floats(), st.none(), st.text(max_size=3)
 )
 ids = st.one_of(st.binary(min_size=12, max_size=12).map(ObjectId), st.integers(), st.text(max_size=5))
-STRATEGIES = [ids, texts, texts, texts, texts, counts, dates, dates]
+STRATEGIES = [ids, texts, texts, texts, texts, counts, dates, dates, dates]
 
 
 @st.composite
 def documents(draw):
     """Draw a document with some of the fields and an additional one, in any order."""
-    names = draw(st.permutations([*NAMES, "secret"]))
-    values = dict(zip(NAMES, STRATEGIES, strict=True)) | {"secret": st.just("never returned")}
+    names = draw(st.permutations([*ALL_NAMES, "secret"]))
+    values = dict(zip(ALL_NAMES, STRATEGIES, strict=True)) | {"secret": st.just("never returned")}
     return {name: draw(values[name]) for name in names if draw(st.integers(0, 9))}
 
 
-def plain(document):
+def plain(document, fields=FIELDS):
     """Compute a row from one document, step by step, with the standard library."""
     row = {}
-    for name, kind in FIELDS:
+    for name, kind in fields:
         value = document.get(name, ABSENT)
         match kind.value:
             case "count":
@@ -75,9 +80,9 @@ def plain(document):
     return row
 
 
-def encode(documents):
-    report = build_report(documents, DEFAULT_QUERY, JSON)
-    return json.loads(JSON.encode_body(report, DEFAULT_QUERY, None))
+def encode(documents, query=DEFAULT_QUERY):
+    report = build_report(documents, query, JSON)
+    return json.loads(JSON.encode_body(report, query, None))
 
 
 @given(st.lists(documents(), max_size=6))
@@ -90,38 +95,71 @@ def test_rows_are_those_of_a_plain_computation(stored):
     assert counts == sorted(counts, reverse=True)
 
 
+def sort_by_last_request(rows):
+    """Return the keys of the dates in order, the latest first, those without one last."""
+    keys = [get_date_sort_key(row.get("lastRequestAt")) for row in rows]
+    return sorted((key for key in keys if key is not None), reverse=True) + [key for key in keys if key is None]
+
+
+@given(st.lists(documents(), max_size=6))
+def test_rows_have_the_latest_request_if_it_is_included(stored):
+    """The date is converted as the others are, and is the last field."""
+    body = encode(stored, INCLUDING)
+    assert UsageSchema().validate(body) == {}
+    expected = [json.dumps(plain(document, ALL_FIELDS)) for document in stored]
+    assert sorted(map(json.dumps, body["projectStats"])) == sorted(expected)
+
+
+@pytest.mark.parametrize("limit", [None, 6])
+@given(st.lists(documents(), max_size=6))
+def test_rows_that_are_sorted_by_the_latest_request(limit, stored):
+    """Rows are sorted by a date that they do not have unless it is included; the order is the same."""
+    query = UsageQuery(sort="lastRequestAt", limit=limit)
+    rows = encode(stored, replace(query, include=INCLUDING.include))["projectStats"]
+    assert [get_date_sort_key(row.get("lastRequestAt")) for row in rows] == sort_by_last_request(rows)
+    sorted_rows = encode(stored, query)["projectStats"]
+    assert all("lastRequestAt" not in row for row in sorted_rows)
+    if len({str(document.get("_id", document)) for document in stored}) == len(stored):
+        assert sorted_rows == [{name: row[name] for name in NAMES if name in row} for row in rows]
+    assert sorted(map(json.dumps, sorted_rows)) == sorted(json.dumps(plain(document)) for document in stored)
+
+
 def drop_escapes(text):
     """Remove what CSV adds to text and takes from it."""
     return text.replace("'", "").replace("\0", "")
 
 
+@pytest.mark.parametrize("query", [DEFAULT_QUERY, INCLUDING, UsageQuery(sort="lastRequestAt")])
 @given(st.lists(documents(), max_size=6, unique_by=lambda document: str(document.get("_id", document))))
-def test_csv_has_the_values_of_json(stored):
+def test_csv_has_the_values_of_json(query, stored):
     """Both formats have the same rows in the same order."""
-    report = build_report(stored, DEFAULT_QUERY, CSV)
-    text = CSV.encode_body(report, DEFAULT_QUERY, None).decode()
+    report = build_report(stored, query, CSV)
+    text = CSV.encode_body(report, query, None).decode()
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    expected = encode(stored)["projectStats"]
+    expected = encode(stored, query)["projectStats"]
     for row, other in zip(rows, expected, strict=True):
-        values = {name: "" if other.get(name) is None else str(other[name]) for name in NAMES}
+        names = ALL_NAMES if query.include else NAMES
+        values = {name: "" if other.get(name) is None else str(other[name]) for name in names}
         assert {name: drop_escapes(text) for name, text in row.items()} == {
             name: drop_escapes(text) for name, text in values.items()
         }
 
 
-@pytest.mark.parametrize("milliseconds", [0, 1, 10, 100, 120, 123, 999])
-@pytest.mark.parametrize("others", [0, 5, 999])
-@pytest.mark.parametrize(
-    "names", [["createdAt", "updatedAt"], ["updatedAt", "createdAt"], ["updatedAt"], ["createdAt"]]
-)
+DATES = ["createdAt", "updatedAt", "lastRequestAt"]
+
+
+@pytest.mark.parametrize("names", [names for size in (1, 2, 3) for names in permutations(DATES, size)], ids=str)
 @pytest.mark.parametrize("output", [JSON, CSV], ids=["json", "csv"])
-def test_milliseconds_have_three_digits(milliseconds, others, names, output):
-    """Milliseconds have three digits in both dates."""
-    moments = [datetime(2024, 3, 14, 10, 15, 0, part * 1000) for part in (milliseconds, others)]
-    document = {"_id": ObjectId(), "totalRequest": 1, **dict(zip(names, moments, strict=False))}
-    (row,) = build_report([document], DEFAULT_QUERY, output).encoded_rows
-    for _, moment in zip(names, moments, strict=False):
-        assert f"2024-03-14T10:15:00.{moment.microsecond // 1000:03}Z".encode() in row
+def test_milliseconds_have_three_digits(names, output):
+    """Milliseconds have three digits in all dates, whichever of them are whole seconds."""
+    for parts in product([0, 1, 10, 100, 123, 999], repeat=len(names)):
+        dates = dict(zip(names, (datetime(2024, 3, 14, 10, 15, 0, part * 1000) for part in parts), strict=True))
+        (row,) = build_report([{"_id": 1, "totalRequest": 1, **dates}], INCLUDING, output).encoded_rows
+        texts = {name: f"2024-03-14T10:15:00.{part:03}Z" for name, part in zip(names, parts, strict=True)}
+        if output is CSV:
+            assert row.decode() == f"1,,,,,1,{','.join(texts.get(name, '') for name in DATES)}\r\n"
+        else:
+            assert json.loads(row) == {"_id": 1, "totalRequest": 1} | texts
 
 
 def test_more_documents_than_a_batch():

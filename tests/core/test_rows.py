@@ -4,6 +4,7 @@ import pytest
 from bson import Code, ObjectId
 from bson.datetime_ms import DatetimeMS
 
+from flask_usage_stats._core.fields import ALL_FIELDS, FIELDS
 from flask_usage_stats._core.rows import Adjustments, RowBatch, convert_each
 
 
@@ -47,6 +48,27 @@ def test_examples_are_limited_to_five_projects():
     adjustments = adjusted([{"totalRequest": "x"}] * 1000 + [{"_id": ObjectId(), "totalRequest": "x"}])
     assert adjustments.count == 1001
     assert len(adjustments.examples) == 5
+
+
+@pytest.mark.parametrize(
+    ("names", "trailing_dates", "remaining"),
+    [
+        (["createdAt", "updatedAt", "lastRequestAt"], 3, 2),
+        (["createdAt", "lastRequestAt"], 2, 1),
+        (["createdAt", "updatedAt"], 2, 2),
+        (["lastRequestAt"], 1, 0),
+        (["updatedAt", "lastRequestAt"], 0, 0),
+    ],
+)
+def test_selecting_fields_drops_the_others(names, trailing_dates, remaining):
+    """Rows lose the fields that are not selected, and the batch knows how many dates are left."""
+    row = {"_id": 1, "totalRequest": 2, **dict.fromkeys(names, "date")}
+    batch = RowBatch([2], [b"a"], [row], trailing_dates, ALL_FIELDS)
+    rows = [{name: value for name, value in row.items() if name != "lastRequestAt"}]
+    assert batch.select_fields(FIELDS) == RowBatch([2], [b"a"], rows, remaining, FIELDS)
+    assert batch.select_fields(ALL_FIELDS) is batch
+    empty = RowBatch([], [], [], trailing_dates, ALL_FIELDS)
+    assert empty.select_fields(FIELDS) == RowBatch([], [], [], 0, FIELDS)
 
 
 def test_filtering_keeps_rows_and_keys_together():

@@ -119,6 +119,14 @@ def test_body_has_a_header():
     assert CSV.encode_body(report, DEFAULT_QUERY, "x") == HEADER + b"1\r\n2\r\n"
 
 
+def test_columns_are_the_fields_of_the_query():
+    """A field that a request asks for is a column, also if no row has it."""
+    query = UsageQuery(include=("lastRequestAt",))
+    (line,) = CSV.encode_rows(RowBatch([0], [b""], [{"_id": 1, "totalRequest": 5}], 0, query.fields))
+    report = Report(3, 1, [line], None, None, Adjustments())
+    assert CSV.encode_body(report, query, None) == HEADER[:-2] + b",lastRequestAt\r\n1,,,,,5,,,\r\n"
+
+
 def test_groups_are_encoded_instead_of_rows():
     """The columns are the fields of the groups, in the order of the query."""
     groups = [{"status": "live", "plan": "=x", "projects": 1, "totalRequests": 3, "share": None}]

@@ -11,7 +11,7 @@ from flask_jwt_extended import get_current_user, get_jwt_identity, jwt_required
 from support import ListStore, StubStore
 from werkzeug.exceptions import NotFound
 
-from flask_usage_stats import ConfigurationError, ProjectStore, create_usage_blueprint
+from flask_usage_stats import ConfigurationError, ProjectStore, UsageHistory, create_usage_blueprint
 
 
 def ada():
@@ -229,6 +229,13 @@ class TestArguments:
         with pytest.raises(ConfigurationError, match="begin with a slash"):
             create_usage_blueprint(ListStore(), authenticate=ada, url_prefix=prefix)
 
+    @pytest.mark.parametrize("history", [mongomock.MongoClient().platform.usage_history, UsageHistory, "usage", False])
+    def test_history_must_be_a_history(self, history):
+        """A collection is not a history; the message says how to make one."""
+        message = r"history must be a UsageHistory, such as UsageHistory\(db\.usage_history\); got "
+        with pytest.raises(ConfigurationError, match=message):
+            create_usage_blueprint(ListStore(), authenticate=ada, history=history)
+
     @pytest.mark.parametrize("name", ["", "a.b"])
     def test_name_must_be_a_blueprint_name(self, name):
         """A name that Flask does not accept is rejected."""
@@ -238,9 +245,9 @@ class TestArguments:
     def test_arguments_after_the_store_are_keyword_only(self):
         """Arguments after the store are keyword-only and have the documented defaults."""
         parameters = inspect.signature(create_usage_blueprint).parameters
-        assert list(parameters) == ["store", "authenticate", "name", "url_prefix"]
+        assert list(parameters) == ["store", "authenticate", "history", "name", "url_prefix"]
         assert parameters["authenticate"].kind is inspect.Parameter.KEYWORD_ONLY
-        assert [parameters[name].default for name in ("name", "url_prefix")] == ["usage_stats", "/api"]
+        assert [parameters[name].default for name in ("history", "name", "url_prefix")] == [None, "usage_stats", "/api"]
 
     def test_project_store_is_a_store(self):
         """A ProjectStore is a store, and its construction does not connect to the database."""

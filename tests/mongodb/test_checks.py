@@ -301,7 +301,7 @@ class TestProblem:
         projects.create_index([("$**", 1)], name="wildcard")
         store = ProjectStore(projects)
         store.ensure_indexes()
-        query = {"query": store._mapping.build_filter("ada"), "projection": store._mapping.projection}
+        query = {"query": store._mapping.build_filter("ada"), "projection": store._mapping.rows.projection}
         projects.database.command(
             {"planCacheSetFilter": projects.name, **query, "collation": {"locale": "simple"}, "indexes": [usable]}
         )

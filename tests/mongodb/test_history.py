@@ -9,7 +9,7 @@ from bson import Int64
 from pymongo import MongoClient
 
 from flask_usage_stats import ConfigurationError, StoreError, UsageHistory
-from flask_usage_stats._mongodb.history import read_since
+from flask_usage_stats._mongodb.history import read_counting_start, read_since
 
 NOW = datetime(2026, 11, 26, 5, 20, tzinfo=UTC)
 
@@ -94,6 +94,13 @@ class TestSince:
         """The time is the one of the first flush."""
         collection.insert_one({"_id": "since", "at": datetime(2026, 11, 20, 7, 15), "format": number})
         assert read_since(UsageHistory(collection), NOW) == datetime(2026, 11, 20, 7, 15, tzinfo=UTC)
+
+    def test_counting_start(self, collection):
+        """The first flush is known whatever has been removed since."""
+        history = UsageHistory(collection, retention_days=1)
+        assert read_counting_start(history) is None
+        collection.insert_one({"_id": "since", "at": datetime(2020, 1, 1), "format": 1})
+        assert read_counting_start(history) == datetime(2020, 1, 1, tzinfo=UTC)
 
     def test_retention(self, collection):
         """Days that may have been removed already are unknown, even if the server has not removed them yet."""

@@ -61,7 +61,18 @@ def test_the_last_request_may_be_returned_as_the_last_change():
     """A platform may have mapped its own time of the last request before it counts with a recorder."""
     paths = mapping({"updatedAt": "lastRequestAt"})
     assert paths.last_request_path == "lastRequestAt"
-    assert paths.rename_fields([{"lastRequestAt": 5}]) == [{"updatedAt": 5}]
+    assert paths.rows.rename_fields([{"lastRequestAt": 5}]) == [{"updatedAt": 5}]
+
+
+def test_the_last_request_is_only_in_the_full_rows():
+    """Only a query that needs the time of the latest request reads it."""
+    paths = mapping({"lastRequestAt": "stats.at"})
+    assert paths.full_rows.projection == paths.rows.projection | {"stats.at": 1}
+    stored = [{"_id": 1, "stats": {"at": 5}}]
+    assert paths.rows.rename_fields(stored) == stored
+    assert paths.full_rows.rename_fields(stored) == [{"_id": 1, "lastRequestAt": 5}]
+    assert (paths.maps_last_request, mapping().maps_last_request) == (True, False)
+    assert mapping().full_rows.rename_fields(stored) is stored
 
 
 def test_an_async_owner_filter_is_rejected():
@@ -76,7 +87,7 @@ def test_an_async_owner_filter_is_rejected():
 
 def test_the_projection_has_the_stored_paths_and_the_complete_id():
     """The query returns the mapped paths, and ``_id`` as it is stored even if a field is mapped into it."""
-    assert mapping({"_id": "_id.slug", "totalRequest": "stats.hits"}).projection == dict.fromkeys(
+    assert mapping({"_id": "_id.slug", "totalRequest": "stats.hits"}).rows.projection == dict.fromkeys(
         ["_id", "name", "projectType", "status", "plan", "stats.hits", "createdAt", "updatedAt"], 1
     )
 
@@ -94,4 +105,4 @@ def test_an_owner_that_cannot_be_converted_has_no_filter():
 def test_documents_are_not_copied_without_mapped_fields():
     """Documents whose fields have the response names are returned as they are."""
     documents = [{"_id": 1}]
-    assert mapping({"owner": "user_id"}).rename_fields(documents) is documents
+    assert mapping({"owner": "user_id"}).rows.rename_fields(documents) is documents

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from operator import itemgetter
 from struct import pack
 from time import monotonic
 from uuid import UUID
@@ -17,8 +18,11 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 
 from flask_usage_stats import ProjectStore, StoreError
+from flask_usage_stats._mongodb.driver import TimeLimit
+from flask_usage_stats._mongodb.store import iter_projects_with_requests
 
 NOON = datetime(2024, 3, 14, 12, tzinfo=UTC)
+MARCH = datetime(2024, 3, 14, 10, 15)
 ID = ObjectId("507f1f77bcf86cd799439011")
 TEXT = b"\2\0\0\0x\0"  # the string "x" in BSON
 #: Binary values that the server accepts and the driver cannot decode.
@@ -264,6 +268,17 @@ class TestUndecodableValues:
         found = {project["_id"]: project for project in ProjectStore(legacy).iter_projects("ada")}
         assert found[1]["createdAt"] == found[UUID(int=7)]["createdAt"] == far
         assert found[UUID(int=7)]["name"] == UUID(int=8)
+
+    @pytest.mark.parametrize(
+        ("value", "returned"),
+        [(MARCH, MARCH), (None, None), ([MARCH], []), ({"a": 1}, {}), ("soon", "soon")],
+    )
+    def test_the_latest_request_is_in_the_second_query_if_it_is_in_the_first(self, projects, value, returned):
+        """The time of the latest request is read again, and an array or document in its place is replaced."""
+        projects.insert_one({"_id": 1, "owner": "ada", "lastRequestAt": value})
+        projects.insert_one(damaged(2, lastRequestAt=value))
+        found = sorted(iter_projects_with_requests(ProjectStore(projects), "ada", TimeLimit(5)), key=itemgetter("_id"))
+        assert found == [{"_id": 1, "lastRequestAt": returned}, {"_id": 2, "lastRequestAt": returned, "plan": b""}]
 
     def test_a_damaged_project_has_the_response_names(self, projects):
         """The fields of a damaged document are renamed like those of any other."""

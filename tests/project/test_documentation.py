@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib import import_module
 from threading import Thread
 from types import ModuleType
@@ -157,12 +158,23 @@ def sample(names):
             row | {"_id": ObjectId(row["_id"]), "owner": owner, "updatedAt": row["updatedAt"]}
         )
     names["db"].projects.insert_one({"_id": 1, "owner": "other", "name": '=1+1, "sum"', "totalRequest": 7})
+    names["db"].projects.insert_many(
+        {"_id": number, "owner": "counted", "name": name, "totalRequest": requests, "createdAt": datetime(2024, 1, 1)}
+        | ({"lastRequestAt": latest} if latest else {})
+        for number, name, requests, latest in (
+            (2, "shop", 320, datetime(2024, 6, 30, 8, 15)),
+            (3, "draft", 0, None),
+            (4, "busy", 5, datetime.now(UTC)),
+        )
+    )
+    counted = ProjectStore(names["db"].projects, fields={"lastRequestAt": "lastRequestAt"})
     down = ProjectStore(MongoClient("mongodb://localhost:27017").platform.projects, timeout=0.3)
     down._open().database.client.close()
     callers = {
         "Bearer TOKEN": (names["store"], lambda: owner),
         "Bearer TOKEN-OF-ANOTHER-USER": (names["store"], lambda: "other"),
         "Bearer TOKEN-OF-A-NEW-USER": (names["store"], lambda: "new"),
+        "Bearer TOKEN-OF-A-COUNTED-USER": (counted, lambda: "counted"),
         "Bearer TOKEN-WHILE-THE-DATABASE-IS-DOWN": (down, lambda: owner),
     }
 
@@ -265,6 +277,7 @@ def test_every_message():
         {"minRequests": ["2"], "maxRequests": ["1"], "cursor": ["x"]},
         {"limit": ["1"], "cursor": ["x"]},
         {"Limit": ["1"]},
+        {"include": ["lastRequestAt"], "idleDays": ["1"], "sort": ["lastRequestAt"]},
     ):
         with pytest.raises(InvalidParametersError) as caught:
             parse_parameters(requests, "ada")

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from bson import ObjectId
 from flask import Blueprint
 
 from .._core.cursors import encode_cursor
+from .._core.fields import LAST_REQUEST_AT
 from .._core.output import OutputFormat, Report
 from .._core.owners import OwnerType, convert_owner, validate_owner
 from .._core.parameters import parse_parameters
@@ -24,6 +26,7 @@ from .._formats.json import JSON
 from .._log import describe_error, log_adjustments
 from .._mongodb.check_result import Status
 from .._mongodb.checks import run_checks
+from .._mongodb.project_reader import ProjectReader
 from .._mongodb.store import ProjectStore
 from ..errors import InvalidOwnerError, InvalidParametersError
 from ..protocols import Owner, UsageStore
@@ -41,7 +44,8 @@ _PARAMETERS: Final = {
         "NUMBER",
         "Only projects with at most this many requests; 0: only unused.",
     ),
-    "sort": ("--sort", "FIELD", "totalRequest (default), name, createdAt or updatedAt."),
+    "idleDays": ("--idle-days", "NUMBER", "Only projects older than this many days without a request for as long."),
+    "sort": ("--sort", "FIELD", "totalRequest (default), name, createdAt, updatedAt or lastRequestAt."),
     "order": ("--order", "ORDER", "desc or asc; the default is asc for names and desc otherwise."),
     "limit": ("--limit", "NUMBER", "The maximum number of projects on a page, 0 to 1000."),
     "cursor": ("--cursor", "TEXT", "The page after the one that printed this cursor; requires --limit."),
@@ -50,6 +54,7 @@ _PARAMETERS: Final = {
         "FIELDS",
         "Totals by plan, projectType or status; separate several with commas.",
     ),
+    "include": ("--include", "FIELD", "lastRequestAt: add the date of each project's latest request."),
 }
 _OWNER_TYPES: Final[Mapping[str, OwnerType]] = {"text": str, "int": int, "objectid": ObjectId, "uuid": UUID}
 _MAX_LINE: Final = 2000  # characters
@@ -57,17 +62,18 @@ _MAX_LINE: Final = 2000  # characters
 _OUTPUTS: Final[Mapping[str, OutputFormat]] = {"table": JSON, "json": JSON, "csv": CSV}
 
 
-def add_commands(blueprint: Blueprint, store: UsageStore) -> None:
+def add_commands(blueprint: Blueprint, reader: ProjectReader) -> None:
     """Add the commands to a blueprint. Flask makes them a group when the blueprint is registered."""
+    store = reader.store
     group = blueprint.cli
     group.help = "Print usage, and check the collection that it is read from."
-    _add_report(group, store)
+    _add_report(group, reader)
     _add_check(group, store)
     _add_ensure_indexes(group, store)
     _add_openapi(group, blueprint.url_prefix)
 
 
-def _add_report(group: click.Group, store: UsageStore) -> None:
+def _add_report(group: click.Group, reader: ProjectReader) -> None:
     @group.command()
     @click.option("--owner", metavar="ID", required=True, help="The owner id, as returned by authenticate.")
     @_add_owner_type
@@ -82,7 +88,7 @@ def _add_report(group: click.Group, store: UsageStore) -> None:
     )
     def report(owner: str, owner_type: str, format_name: str, **parameters: tuple[str, ...]) -> None:
         """Print an owner's projects and their total."""
-        _print_report(store, _parse_owner(owner, _OWNER_TYPES[owner_type]), format_name, parameters)
+        _print_report(reader, _parse_owner(owner, _OWNER_TYPES[owner_type]), format_name, parameters)
 
 
 def _add_check(group: click.Group, store: UsageStore) -> None:
@@ -182,16 +188,21 @@ def _add_owner_type(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
-def _print_report(store: UsageStore, owner: Owner, format_name: str, parameters: Mapping[str, tuple[str, ...]]) -> None:
-    try:
-        query = parse_parameters({name: values for name, values in parameters.items() if values}, owner)
-    except InvalidParametersError as error:
-        lines = [f"{_PARAMETERS[name][0]}: {message}" for name, texts in error.errors.items() for message in texts]
-        raise CommandError("; ".join(lines), exit_code=2) from error
+def _print_report(
+    reader: ProjectReader, owner: Owner, format_name: str, parameters: Mapping[str, tuple[str, ...]]
+) -> None:
+    arguments = {name: values for name, values in parameters.items() if values}
+    with _report_invalid_options():
+        query = parse_parameters(arguments, owner, has_last_requests=reader.has_last_requests)
     print_table = _import_print_table() if format_name == "table" else None  # before the read, so that it fails early
-    output = _OUTPUTS[format_name]
+    output, limit = _OUTPUTS[format_name], reader.start_time_limit()
     with _report_errors():
-        report = build_report(store.iter_projects(owner), query, output)
+        with _report_invalid_options():
+            query = reader.resolve_idle_days(query, limit)
+        # The table prints the date that projects are sorted by, which the other formats have only if it is included.
+        is_printed = print_table is not None and query.sort == LAST_REQUEST_AT
+        rows_query = replace(query, include=(LAST_REQUEST_AT,)) if is_printed else query
+        report = build_report(reader.read_projects(owner, query, limit), rows_query, output)
     log_adjustments(owner, report.adjustments)
     next_cursor = None if report.next_position is None else encode_cursor(report.next_position, owner, query)
     with _report_output_errors():
@@ -255,6 +266,16 @@ def _require_project_store(store: UsageStore, command: str, exit_code: int = 1) 
     if not isinstance(store, ProjectStore):
         raise CommandError(f"{command} requires a ProjectStore; this store is a {type(store).__name__}", exit_code)
     return store
+
+
+@contextmanager
+def _report_invalid_options() -> Iterator[None]:
+    """Convert the errors of parameters to a :class:`CommandError` that names the options."""
+    try:
+        yield
+    except InvalidParametersError as error:
+        lines = [f"{_PARAMETERS[name][0]}: {message}" for name, texts in error.errors.items() for message in texts]
+        raise CommandError("; ".join(lines), exit_code=2) from error
 
 
 @contextmanager

@@ -16,9 +16,11 @@ from rich.text import Text
 from .._core.fields import (
     COUNT,
     CREATED_AT,
+    FIELDS,
     GROUP_SHARE,
     GROUP_SIZE,
     ID,
+    LAST_REQUEST_AT,
     NAME,
     PLAN,
     PROJECT_TYPE,
@@ -79,12 +81,15 @@ def _build_table(columns: Sequence[_Column]) -> Table:
 def _project_columns(report: Report, query: UsageQuery) -> list[_Column]:
     rows = [json.loads(row) for row in report.encoded_rows]
     date, title = (CREATED_AT, "Created") if query.sort == CREATED_AT else (UPDATED_AT, "Updated")
-    return [
+    columns = [
         _Column(_TITLES[NAME], [_text(row.get(NAME) or row.get(ID)) for row in rows]),
         *(_Column(_TITLES[name], [_text(row.get(name)) for row in rows]) for name in (PROJECT_TYPE, STATUS, PLAN)),
         _Column("Requests", [_format_number(row[COUNT]) for row in rows], is_number=True),
-        _Column(title, [_text(_DATE_AND_TIME.sub(r"\1", row.get(date) or "")) for row in rows]),
+        _Column(title, [_format_date(row.get(date)) for row in rows]),
     ]
+    if query.row_fields is not FIELDS:
+        columns.append(_Column("Last request", [_format_date(row.get(LAST_REQUEST_AT)) for row in rows]))
+    return columns
 
 
 def _group_columns(groups: Sequence[Group], query: UsageQuery) -> list[_Column]:
@@ -108,6 +113,10 @@ def _text(value: object) -> Text:
         no_wrap=True,
         overflow="ellipsis" if encoding.lower().startswith("utf") else "crop",
     )
+
+
+def _format_date(date: str | None) -> Text:
+    return _text(_DATE_AND_TIME.sub(r"\1", date or ""))
 
 
 def _format_number(number: Number) -> str:

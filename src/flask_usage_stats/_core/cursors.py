@@ -12,7 +12,7 @@ from types import NoneType
 from typing import Final
 
 from ..protocols import Owner
-from .fields import COUNT, NAME
+from .fields import COUNT, FIELDS, NAME
 from .query import CursorPosition, UsageQuery
 
 _CHECKSUM_SIZE: Final = 8  # bytes
@@ -71,4 +71,7 @@ def _compute_checksum(content: bytes, owner: Owner, query: UsageQuery) -> bytes:
         [sorted(query.without), query.search],
         [query.min_requests, query.max_requests, query.sort, query.descending],
     ]
+    has_last_requests = query.row_fields is not FIELDS  # the order of tied rows depends on all their fields
+    if has_last_requests or query.idle_days is not None:
+        scope.append([has_last_requests, query.idle_days])
     return hashlib.sha256(json.dumps(scope).encode() + content).digest()[:_CHECKSUM_SIZE]

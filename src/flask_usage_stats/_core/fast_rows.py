@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from bson import Int64, ObjectId
 
-from .fields import COUNT, FIELDS, ID, Kind
+from .fields import ALL_FIELDS, COUNT, FIELDS, ID, Field, Kind
 from .rows import Adjustments, Document, Row, RowBatch, convert_each
 from .values import OBJECT_ID_PREFIX, Number, fits_int64, get_id_sort_key, is_safe_integer
 
@@ -23,16 +23,21 @@ from .values import OBJECT_ID_PREFIX, Number, fits_int64, get_id_sort_key, is_sa
 _Shape: TypeAlias = tuple[Any, ...]
 
 
-def convert_batch(documents: Iterable[Document], adjustments: Adjustments) -> Iterator[RowBatch]:
+def convert_batch(
+    documents: Iterable[Document], adjustments: Adjustments, fields: tuple[Field, ...] = FIELDS
+) -> Iterator[RowBatch]:
     """Convert documents, grouped by shape, so that each shape is examined only once, and yield one batch per shape.
 
     Strings with invalid Unicode and aware datetimes pass through as well. A format that cannot encode them
     raises ValueError, and :mod:`~.ranking` then converts the batch with :func:`~.rows.convert_each`.
+
+    :param fields: the fields that the rows may have, ``FIELDS`` or ``ALL_FIELDS``.
     """
+    find_plan = _find_plan if fields is FIELDS else _find_full_plan
     for shape, group in _group_by_shape(documents).items():
-        plan = _build_row_plan(shape)
+        plan = find_plan(shape)
         batch = None if plan is None else _pass_through(group, plan)
-        yield convert_each(group, adjustments) if batch is None else batch
+        yield convert_each(group, adjustments, fields) if batch is None else batch
 
 
 def _group_by_shape(documents: Iterable[Document]) -> Mapping[_Shape, list[Document]]:
@@ -64,6 +69,8 @@ class _RowPlan(NamedTuple):
     values_after: Callable[[Document], tuple[Any, ...]]
     #: The field names of a row, in order.
     names: tuple[str, ...]
+    #: As in :class:`~.rows.RowBatch`.
+    fields: tuple[Field, ...]
 
 
 _UNCHANGED_TYPES: Final[Mapping[Kind, set[type]]] = {
@@ -77,12 +84,22 @@ _get_count: Final = itemgetter(COUNT)
 _get_binary: Final = attrgetter("binary")
 
 
+# Two caches, because the hash of the fields would take longer than all else that is done once for a shape.
 @lru_cache(maxsize=512)
-def _build_row_plan(shape: _Shape) -> _RowPlan | None:
+def _find_plan(shape: _Shape) -> _RowPlan | None:
+    return _build_row_plan(shape, FIELDS)
+
+
+@lru_cache(maxsize=512)
+def _find_full_plan(shape: _Shape) -> _RowPlan | None:
+    return _build_row_plan(shape, ALL_FIELDS)
+
+
+def _build_row_plan(shape: _Shape, fields: tuple[Field, ...]) -> _RowPlan | None:
     """Return the plan for a shape, or None if its documents have to be converted value by value."""
     middle = len(shape) // 2
     types = dict(zip(shape[middle:], shape[:middle], strict=True))
-    present = [(name, kind) for name, kind in FIELDS if name in types or name == COUNT]
+    present = [(name, kind) for name, kind in fields if name in types or name == COUNT]
     if ID not in types:
         return None
     if any(types.get(name, NoneType) not in _UNCHANGED_TYPES[kind] for name, kind in present):
@@ -97,6 +114,7 @@ def _build_row_plan(shape: _Shape) -> _RowPlan | None:
         values_before=_build_getter(before),
         values_after=_build_getter(after),
         names=names,
+        fields=fields,
     )
 
 
@@ -128,7 +146,7 @@ def _pass_through(documents: list[Document], plan: _RowPlan) -> RowBatch | None:
         id_keys = list(map(OBJECT_ID_PREFIX.__add__, map(_get_binary, map(_get_id, documents))))
     else:
         id_keys = list(map(get_id_sort_key, map(_get_id, documents)))
-    return RowBatch(counts, id_keys, _to_rows(documents, counts, plan), plan.trailing_dates)
+    return RowBatch(counts, id_keys, _to_rows(documents, counts, plan), plan.trailing_dates, plan.fields)
 
 
 def _to_rows(documents: list[Document], counts: list[Number], plan: _RowPlan) -> list[Row]:

@@ -33,10 +33,10 @@ COUNT: Final = "totalRequest"
 CREATED_AT: Final = "createdAt"
 UPDATED_AT: Final = "updatedAt"
 
-#: The time of a project's latest request. It is written with the counts.
+#: The time of a project's latest request. It is written with the counts, and only returned if a request asks for it.
 LAST_REQUEST_AT: Final = "lastRequestAt"
 
-#: Every field of a row, in the order of the response.
+#: The fields of a row, in the order of the response.
 FIELDS: Final = (
     Field(ID, Kind.ID),
     Field(NAME, Kind.TEXT),
@@ -47,11 +47,13 @@ FIELDS: Final = (
     Field(CREATED_AT, Kind.DATE),
     Field(UPDATED_AT, Kind.DATE),
 )
+#: The fields of a row with those that a request must ask for.
+ALL_FIELDS: Final = (*FIELDS, Field(LAST_REQUEST_AT, Kind.DATE))
 
 #: The fields by which rows can be filtered and grouped.
 GROUP_FIELDS: Final = (PLAN, PROJECT_TYPE, STATUS)
 #: The fields by which rows can be sorted, the default first.
-SORT_FIELDS: Final = (COUNT, NAME, CREATED_AT, UPDATED_AT)
+SORT_FIELDS: Final = (COUNT, NAME, CREATED_AT, UPDATED_AT, LAST_REQUEST_AT)
 
 #: The name by which the history selects and groups projects.
 PROJECT: Final = "project"

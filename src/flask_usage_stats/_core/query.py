@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
-from .fields import COUNT
+from .fields import ALL_FIELDS, COUNT, FIELDS, LAST_REQUEST_AT, Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,10 @@ class UsageQuery:
     #: The inclusive bounds of a row's count.
     min_requests: int | None = None
     max_requests: int | None = None
+    #: For how many days a project must not have had a request; ``None`` for all projects.
+    idle_days: int | None = None
+    #: The time since when there must be no request, aware; ``None`` until it is computed from *idle_days*.
+    idle_since: datetime | None = None
     #: The name of the field to sort by.
     sort: str = COUNT
     descending: bool = True
@@ -47,8 +52,20 @@ class UsageQuery:
     position: CursorPosition | None = None
     #: The names of the fields to group by, in the order of the request.
     group_by: tuple[str, ...] = ()
+    #: The names of fields that are only returned if a request asks for them.
+    include: tuple[str, ...] = ()
     #: The name of the requested format; ``None`` if the Accept header decides.
     format: str | None = None
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields that the rows of the response may have."""
+        return ALL_FIELDS if self.include else FIELDS
+
+    @property
+    def row_fields(self) -> tuple[Field, ...]:
+        """The fields of the response, and the one to sort by."""
+        return ALL_FIELDS if self.include or self.sort == LAST_REQUEST_AT else FIELDS
 
 
 DEFAULT_QUERY: Final = UsageQuery()

@@ -39,7 +39,7 @@ class _AllRows:
         self._encoded_rows: list[bytes] = []
 
     def add(self, batch: RowBatch) -> None:
-        self._encoded_rows += _encode(batch, self._output, self._adjustments)
+        self._encoded_rows += _encode(batch.select_fields(self._query.fields), self._output, self._adjustments)
         self._sort_keys += _get_sort_keys(batch, self._query)
         self._id_keys += batch.id_keys
 
@@ -85,7 +85,8 @@ class _Page:
         for trailing_dates in set(self._trailing_dates):
             indexes = [index for index in range(len(encoded)) if self._trailing_dates[index] == trailing_dates]
             rows = [self._rows[index] for index in indexes]
-            batch = RowBatch([row[COUNT] for row in rows], [], rows, trailing_dates)
+            batch = RowBatch([row[COUNT] for row in rows], [], rows, trailing_dates, self._query.row_fields)
+            batch = batch.select_fields(self._query.fields)
             for index, row in zip(indexes, _encode(batch, self._output, self._adjustments), strict=True):
                 encoded[index] = row
         return encoded, position
@@ -138,4 +139,4 @@ def _encode(batch: RowBatch, output: OutputFormat, adjustments: Adjustments) -> 
     try:
         return output.encode_rows(batch)
     except ValueError:  # a value that passed through unconverted
-        return output.encode_rows(convert_each(batch.rows, adjustments))
+        return output.encode_rows(convert_each(batch.rows, adjustments, batch.fields))

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from bson import Code
 
 from . import values
-from .fields import COUNT, FIELDS, ID, Kind
+from .fields import ALL_FIELDS, COUNT, FIELDS, ID, Field, Kind
 from .values import Number
 
 #: One project as its store returns it: field names of the response (others are ignored) to stored values.
@@ -49,9 +49,11 @@ class RowBatch(NamedTuple):
     id_keys: list[bytes]
     #: The rows, in any order; aware datetimes and invalid Unicode only if they passed through unconverted.
     rows: Sequence[Row]
-    #: The number of datetimes (0 to 2) that each row ends with. They are in UTC and not formatted yet;
+    #: The number of datetimes (0 to 3) that each row ends with. They are in UTC and not formatted yet;
     #: other dates are text.
     trailing_dates: int
+    #: The fields that the rows may have.
+    fields: tuple[Field, ...] = FIELDS
 
     def filter(self, predicate: Callable[[Number, Row], bool]) -> "RowBatch":
         """Return a batch of the rows for which the predicate is true."""
@@ -61,12 +63,22 @@ class RowBatch(NamedTuple):
             [self.id_keys[index] for index in selected],
             [self.rows[index] for index in selected],
             self.trailing_dates,
+            self.fields,
         )
+
+    def select_fields(self, fields: tuple[Field, ...]) -> "RowBatch":
+        """Return a batch whose rows only have these fields."""
+        if fields is self.fields:
+            return self
+        names = {name for name, _ in fields}
+        rows = [{name: value for name, value in row.items() if name in names} for row in self.rows]
+        dates = list(self.rows[0])[-self.trailing_dates :] if rows and self.trailing_dates else []
+        return self._replace(rows=rows, trailing_dates=len(names.intersection(dates)), fields=fields)
 
 
 def get_content_key(row: Row) -> bytes:
     """Return a hash of a row, the same whether or not the row passed through unconverted."""
-    return _hash_row(_convert_document(row, Adjustments()))
+    return _hash_row(_convert_document(row, Adjustments(), ALL_FIELDS))
 
 
 def get_encoded_content_key(encoded: bytes) -> bytes:
@@ -77,19 +89,23 @@ def get_encoded_content_key(encoded: bytes) -> bytes:
         return _hash(encoded)
 
 
-def convert_each(documents: Iterable[Document], adjustments: Adjustments) -> RowBatch:
+def convert_each(
+    documents: Iterable[Document], adjustments: Adjustments, fields: tuple[Field, ...] = FIELDS
+) -> RowBatch:
     """Convert documents value by value and record what had to be adjusted.
 
     The content of a row without an ``_id`` is part of its sort key, because nothing else identifies it.
+
+    :param fields: the fields that the rows may have.
     """
     counts, id_keys, rows = [], [], []
     for document in documents:
-        row = _convert_document(document, adjustments)
+        row = _convert_document(document, adjustments, fields)
         id_key = values.get_id_sort_key(document.get(ID))
         counts.append(row[COUNT])
         id_keys.append(id_key if row.get(ID) is not None else id_key + _hash_row(row))
         rows.append(row)
-    return RowBatch(counts, id_keys, rows, trailing_dates=0)
+    return RowBatch(counts, id_keys, rows, trailing_dates=0, fields=fields)
 
 
 _CONVERTERS: Final[Mapping[Kind, Callable[[object], str | Number | None]]] = {
@@ -100,10 +116,10 @@ _CONVERTERS: Final[Mapping[Kind, Callable[[object], str | Number | None]]] = {
 }
 
 
-def _convert_document(document: Document, adjustments: Adjustments) -> Row:
+def _convert_document(document: Document, adjustments: Adjustments, fields: tuple[Field, ...]) -> Row:
     row: dict[str, Any] = {}
     adjusted = []
-    for name, kind in FIELDS:
+    for name, kind in fields:
         if name in document:
             value = document[name]
             row[name] = _CONVERTERS[kind](value)

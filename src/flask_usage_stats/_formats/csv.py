@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from .._core.calendar import format_instant
-from .._core.fields import FIELDS, FROM, GROUP_SHARE, GROUP_SIZE, PARTIAL, TO, TOTAL, Kind
+from .._core.fields import FROM, GROUP_SHARE, GROUP_SIZE, PARTIAL, TO, TOTAL, Kind
 from .._core.history_query import HistoryQuery
 from .._core.output import Report
 from .._core.query import UsageQuery
@@ -20,7 +20,6 @@ from .._core.rows import RowBatch
 from .._core.timeline import Timeline
 from .._core.values import format_datetime
 
-_COLUMNS: Final = tuple(name for name, _ in FIELDS)
 # Spreadsheets treat text that begins with these characters as a formula, also if they have split it at another
 # separator than the comma: https://owasp.org/www-community/attacks/CSV_Injection
 _SEPARATORS: Final = r',;|"\t\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029'
@@ -42,7 +41,7 @@ class CSVFormat:
         """
         # Converted by column, since the cells of a column have few types.
         columns = []
-        for name, kind in FIELDS:
+        for name, kind in batch.fields:
             cells = [row.get(name) for row in batch.rows]
             columns.append(_CELL_CONVERTERS[kind](cells))
         return _encode_lines(zip(*columns, strict=True))
@@ -51,7 +50,7 @@ class CSVFormat:
         """Encode a header line and the rows or, if the query groups them, the groups instead of the rows."""
         del next_cursor  # it is in the Link header
         if report.groups is None:
-            return b"".join([*_encode_lines([_COLUMNS]), *report.encoded_rows])
+            return b"".join([*_encode_lines([[name for name, _ in query.fields]]), *report.encoded_rows])
         columns = (*query.group_by, GROUP_SIZE, TOTAL, GROUP_SHARE)
         lines = [_escape_cells([group[name] for name in columns]) for group in report.groups]
         return b"".join(_encode_lines([columns, *lines]))

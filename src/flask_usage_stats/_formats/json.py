@@ -1,7 +1,7 @@
 """The JSON format. It does not use the application's ``app.json``, whose settings would change the output."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from bson import ObjectId
 
 from .._core.calendar import format_instant
 from .._core.fields import (
+    ALL_FIELDS,
     BUCKETS,
     FROM,
     GROUPS,
@@ -23,8 +24,8 @@ from .._core.fields import (
     TO,
     TOTAL,
     TOTAL_PROJECTS,
-    UPDATED_AT,
     WINDOW,
+    Kind,
 )
 from .._core.history_query import HistoryQuery
 from .._core.output import Report
@@ -35,8 +36,10 @@ from .._core.values import format_datetime
 
 _UTC_DATES: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 _POINT: Final = ord(".")
-# Bytes from the end of createdAt's milliseconds to the end of updatedAt's milliseconds.
-_LAST_DATE_SPAN: Final = len(f'Z","{UPDATED_AT}":"2024-03-14T10:15:00.000')
+#: For each date, the number of bytes from the end of the previous date's milliseconds to the end of its own.
+_DATE_SPANS: Final = {
+    name: len(f'Z","{name}":"2024-03-14T10:15:00.000') for name, kind in ALL_FIELDS if kind is Kind.DATE
+}
 
 
 class JSONFormat:
@@ -128,7 +131,7 @@ def _build_bucket(bucket: Bucket, groups: Sequence[GroupKey] | None, query: Hist
 
 
 def _encode_with_dates(batch: RowBatch) -> list[bytes]:
-    """Encode rows that end with one or two datetimes.
+    """Encode rows that end with one to three datetimes, each with the same fields.
 
     Raises orjson.JSONEncodeError, which ``encode_rows`` handles, for a datetime that is not in UTC.
 
@@ -136,23 +139,47 @@ def _encode_with_dates(batch: RowBatch) -> list[bytes]:
     (none for whole seconds). Dates are the last fields of a row, so their fractions can be cut to
     milliseconds at known offsets.
     """
-    two_dates = batch.trailing_dates == 2  # noqa: PLR2004 # createdAt and updatedAt
+    spans = _get_date_spans(batch)
+    if len(spans) > 1:
+        return _encode_with_three_dates(batch.rows, *spans)
+    two_dates, span = bool(spans), sum(spans)
+    point, end, rest = -span - 13, -span - 9, -span - 6
     dumps, to_hex = orjson.dumps, ObjectId.__str__  # local names are faster in a loop
     encoded = []
     for row in batch.rows:
         text = dumps(row, to_hex, _UTC_DATES)
-        if two_dates and text[-10] == _POINT == text[-_LAST_DATE_SPAN - 13]:  # neither is a whole second
-            encoded.append(text[: -_LAST_DATE_SPAN - 9] + text[-_LAST_DATE_SPAN - 6 : -6] + b'Z"}')
+        if two_dates and text[-10] == _POINT == text[point]:  # neither is a whole second
+            encoded.append(text[:end] + text[rest:-6] + b'Z"}')
         else:
-            encoded.append(_fix_milliseconds(text, two_dates=two_dates))
+            encoded.append(_fix_milliseconds(text, spans))
     return encoded
 
 
-def _fix_milliseconds(text: bytes, *, two_dates: bool) -> bytes:
-    text = _truncate_fraction(text[:-3], text[-3:])
-    if two_dates:
-        text = _truncate_fraction(text[:-_LAST_DATE_SPAN], text[-_LAST_DATE_SPAN:]) + text[-_LAST_DATE_SPAN:]
-    return text + b'Z"}'
+def _encode_with_three_dates(rows: Iterable[Row], middle: int, last: int) -> list[bytes]:
+    encoded = []
+    for row in rows:
+        text = orjson.dumps(row, ObjectId.__str__, _UTC_DATES)
+        if text[-10] == _POINT == text[-last - 13] and text[-middle - last - 16] == _POINT:
+            parts = text[: -middle - last - 12], text[-middle - last - 9 : -last - 9], text[-last - 6 : -6], b'Z"}'
+            encoded.append(b"".join(parts))
+        else:
+            encoded.append(_fix_milliseconds(text, (middle, last)))
+    return encoded
+
+
+def _get_date_spans(batch: RowBatch) -> tuple[int, ...]:
+    """Return the spans of the dates that each row of a batch ends with, except for the first date."""
+    if batch.trailing_dates == 1 or not batch.rows:
+        return ()
+    names = list(batch.rows[0])[1 - batch.trailing_dates :]
+    return tuple(map(_DATE_SPANS.__getitem__, names))
+
+
+def _fix_milliseconds(text: bytes, spans: Sequence[int]) -> bytes:
+    text, end = _truncate_fraction(text[:-3], text[-3:]), b'Z"}'
+    for span in reversed(spans):
+        text, end = _truncate_fraction(text[:-span], text[-span:]), text[-span:] + end
+    return text + end
 
 
 def _truncate_fraction(text: bytes, tail: bytes) -> bytes:

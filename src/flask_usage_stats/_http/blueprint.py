@@ -9,6 +9,8 @@ from .._core.callables import find_signature_problem, is_coroutine_callable
 from .._core.report import build_report
 from .._core.text import short_repr
 from .._log import log_adjustments, log_failure
+from .._mongodb.history import UsageHistory
+from .._mongodb.project_reader import ProjectReader
 from ..errors import ConfigurationError
 from ..protocols import Authenticate, Owner, UsageStore
 from .requests import RequestRefusedError, identify_owner, negotiate_format, read_query
@@ -22,6 +24,7 @@ def create_usage_blueprint(
     store: UsageStore,
     *,
     authenticate: Authenticate,
+    history: UsageHistory | None = None,
     name: str = "usage_stats",
     url_prefix: str = "/api",
 ) -> Blueprint:
@@ -49,20 +52,24 @@ def create_usage_blueprint(
     :param store: the source of the projects, such as a :class:`~flask_usage_stats.ProjectStore`.
     :param authenticate: a function such as :func:`flask_usage_stats.jwt.jwt_identity`. It is called without arguments
         during the request and must return the owner id, or ``None`` if the request is not authenticated.
+    :param history: the :class:`~flask_usage_stats.UsageHistory` that the application's recorder writes. With it,
+        requests can ask for the date of each project's latest request and for idle projects. The same is true if the
+        *fields* of a ``ProjectStore`` contain ``lastRequestAt``.
     :param name: the blueprint's name, which is also the first part of the endpoint ``usage_stats.usage``.
     :param url_prefix: the path before ``/usage``. Pass ``""`` if a parent blueprint already has the complete prefix.
     :returns: the blueprint, to be passed to ``register_blueprint``.
     :raises ConfigurationError: *store* is a class or has no method ``iter_projects``, or the method is async;
         *authenticate* is not callable, requires arguments, is a coroutine function or is ``get_jwt_identity`` of
-        flask-jwt-extended, which does not verify the token; or *url_prefix* is neither ``""`` nor a string that begins
-        with a slash.
+        flask-jwt-extended, which does not verify the token; *history* is not a ``UsageHistory``; or *url_prefix* is
+        neither ``""`` nor a string that begins with a slash.
     :raises ValueError: *name* is empty or contains a dot (checked by Flask).
 
     .. versionadded:: 0.1.0
     """
-    _validate_arguments(store, authenticate, url_prefix)
+    _validate_arguments(store, authenticate, history, url_prefix)
+    reader = ProjectReader(store, history)
     blueprint = Blueprint(name, __name__, url_prefix=url_prefix, cli_group="usage")
-    add_commands(blueprint, store)
+    add_commands(blueprint, reader)
 
     @blueprint.get("/usage")
     def usage() -> Response:
@@ -71,13 +78,14 @@ def create_usage_blueprint(
         try:
             try:
                 owner = identify_owner(authenticate)
-                query = read_query(owner)
+                limit = reader.start_time_limit()
+                query = read_query(owner, reader, limit)
             except RequestRefusedError as refusal:
                 return build_error_response(
                     refusal.status, refusal.message, errors=refusal.errors, headers=refusal.headers
                 )
             output = negotiate_format(query)
-            report = build_report(store.iter_projects(owner), query, output)
+            report = build_report(reader.read_projects(owner, query, limit), query, output)
             log_adjustments(owner, report.adjustments)
             return build_usage_response(report, query, output, owner)
         except Exception as error:  # noqa: BLE001 # whatever failed, the client gets the API's error body
@@ -87,7 +95,9 @@ def create_usage_blueprint(
     return blueprint
 
 
-def _validate_arguments(store: UsageStore, authenticate: Authenticate, url_prefix: str) -> None:
+def _validate_arguments(
+    store: UsageStore, authenticate: Authenticate, history: UsageHistory | None, url_prefix: str
+) -> None:
     method = getattr(store, "iter_projects", None)
     # A PyMongo collection has every attribute: `collection.iter_projects` is the sub-collection of that name.
     if isinstance(store, type) or not callable(method) or hasattr(method.__class__, "with_options"):
@@ -116,6 +126,10 @@ def _validate_arguments(store: UsageStore, authenticate: Authenticate, url_prefi
         raise ConfigurationError(
             f"authenticate is called without arguments, but {short_repr(authenticate)} requires some ({problem}):"
             " read what it requires from flask.request"
+        )
+    if history is not None and not isinstance(history, UsageHistory):
+        raise ConfigurationError(
+            f"history must be a UsageHistory, such as UsageHistory(db.usage_history); got {short_repr(history)}"
         )
     if not isinstance(url_prefix, str) or url_prefix[:1] not in ("", "/"):
         raise ConfigurationError(

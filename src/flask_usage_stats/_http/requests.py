@@ -16,6 +16,8 @@ from .._core.parameters import parse_parameters
 from .._core.query import UsageQuery
 from .._formats.csv import CSV
 from .._formats.json import JSON
+from .._mongodb.driver import TimeLimit
+from .._mongodb.project_reader import ProjectReader
 from ..errors import InvalidParametersError
 from ..protocols import Authenticate, Owner
 
@@ -69,14 +71,17 @@ def identify_owner(authenticate: Authenticate) -> Owner:
     raise RequestRefusedError(401, "Authentication required", headers=[("WWW-Authenticate", _CHALLENGE)])
 
 
-def read_query(owner: Owner) -> UsageQuery:
+def read_query(owner: Owner, reader: ProjectReader, limit: TimeLimit) -> UsageQuery:
     """Parse the request's query parameters.
 
     :param owner: the owner id; a cursor is only valid for the owner it was created for.
+    :param limit: the time that the database may take.
     :raises RequestRefusedError: a parameter is invalid (status 400).
+    :raises Exception: whatever :meth:`~.ProjectReader.resolve_idle_days` raises.
     """
     try:
-        return parse_parameters(parse_query_string(), owner)
+        query = parse_parameters(parse_query_string(), owner, has_last_requests=reader.has_last_requests)
+        return reader.resolve_idle_days(query, limit)
     except InvalidParametersError as error:
         raise RequestRefusedError(400, str(error), errors=error.errors) from error
 

@@ -189,11 +189,11 @@ def _find_invalid_counts(collection: Collection[Document], mapping: CollectionMa
     The list is empty if they cannot be read, because they only illustrate a result that is already known.
     """
     condition = {"$expr": {"$and": [_build_count_check(mapping), {"$not": [_build_exclusion(mapping)]}]}}
-    projection = {path: 1 for path in mapping.projection if path in (ID, mapping.id_path)}
+    projection = {path: 1 for path in mapping.rows.projection if path in (ID, mapping.id_path)}
     try:
         documents = call_with_collation(
             lambda collation: list(collection.find(condition, projection, collation=collation, limit=_MAX_EXAMPLES))
         )
     except DRIVER_ERRORS:
         return []
-    return [short_repr(to_id(document.get(ID))) for document in mapping.rename_fields(documents)]
+    return [short_repr(to_id(document.get(ID))) for document in mapping.rows.rename_fields(documents)]

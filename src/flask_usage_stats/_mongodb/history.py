@@ -99,6 +99,17 @@ def read_since(history: UsageHistory, now: datetime) -> datetime | None:
     It is the later one of the first flush of a recorder and the end of what is removed.
 
     :param now: the current time, aware.
+    :raises Exception: as :func:`read_counting_start`.
+    """
+    start = read_counting_start(history)
+    return None if start is None else max(start, get_retention_start(history, now))
+
+
+def read_counting_start(history: UsageHistory) -> datetime | None:
+    """Return the time since which requests are counted, aware in UTC; ``None`` if nothing was counted yet.
+
+    Unlike that of :func:`read_since`, it may be before what is removed: projects keep the time of their latest request.
+
     :raises StoreError: the database did not respond or rejected the command; or a later version of this package has
         written to the collection.
     :raises Exception: whatever *collection* raises.
@@ -114,7 +125,7 @@ def read_since(history: UsageHistory, now: datetime) -> datetime | None:
     at = found.get("at")
     if not isinstance(at, datetime):
         raise StoreError("the history could not be read: its document 'since' has no date")
-    return max(at.replace(tzinfo=UTC), get_retention_start(history, now))
+    return at.replace(tzinfo=UTC)
 
 
 def has_known_format(document: Document) -> bool:

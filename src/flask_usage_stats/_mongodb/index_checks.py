@@ -83,7 +83,7 @@ def _explain(
     find = {
         "find": collection.name,
         "filter": mapping.build_filter(owner),
-        "projection": mapping.projection,
+        "projection": mapping.rows.projection,
         "hint": hint,
     }
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from bson import ObjectId
 
 from .._core.callables import close_coroutine, find_signature_problem, is_coroutine_callable
-from .._core.fields import COUNT, FIELDS, ID, LAST_REQUEST_AT, OWNER, STATUS, UPDATED_AT
+from .._core.fields import ALL_FIELDS, COUNT, FIELDS, ID, LAST_REQUEST_AT, OWNER, STATUS, UPDATED_AT
 from .._core.owners import OwnerType, convert_owner, is_object_id_text
 from .._core.text import short_repr
 from ..errors import ConfigurationError
@@ -18,9 +18,29 @@ Document: TypeAlias = dict[str, Any]
 # The parameter is not typed as Owner, because a function for one type of owner ids could not be passed then.
 OwnerFilter: TypeAlias = Callable[[Any], dict[str, Any]]
 
-_ROW_NAMES: Final = tuple(field.name for field in FIELDS)
-_NAMES: Final = (*_ROW_NAMES, LAST_REQUEST_AT, OWNER)
+_NAMES: Final = (*(field.name for field in ALL_FIELDS), OWNER)
 MISSING: Final = object()
+
+
+class RowPaths:
+    """The paths of a row's fields in a document.
+
+    :param paths: maps the names of the fields, in the order of the response, to their paths.
+    """
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        #: The paths, and the complete ``_id``, which identifies documents.
+        self.projection: Final = dict.fromkeys((path for path in paths.values() if path.split(".")[0] != ID), 1) | {
+            ID: 1
+        }
+        renamed = any(name != path for name, path in paths.items())
+        self._split_paths = {name: path.split(".") for name, path in paths.items()} if renamed else None
+
+    def rename_fields(self, documents: list[Document]) -> list[Document]:
+        """Return documents whose keys are the names of the fields instead of the stored paths."""
+        if self._split_paths is None:
+            return documents
+        return [dict(_rename(document, self._split_paths)) for document in documents]
 
 
 class CollectionMapping:
@@ -40,7 +60,6 @@ class CollectionMapping:
         writers_field: str | None,
     ) -> None:
         paths = _resolve_paths(fields)
-        response_paths = {name: paths[name] for name in _ROW_NAMES}
         _validate_owner_arguments(owner_filter, owner_type, fields)
         #: The paths of the fields that *fields* contains and that projects should have.
         self.mapped_paths: Final = {name: path for name, path in (fields or {}).items() if name != LAST_REQUEST_AT}
@@ -50,21 +69,23 @@ class CollectionMapping:
         self.status_path: Final = paths[STATUS]
         #: The path of the entries of writers, or ``None`` if counts are written without them.
         self.writers_path: Final = _validate_writers_field(writers_field, paths)
+        #: Whether *fields* says where the time of the latest request is, so that another program may write it.
+        self.maps_last_request: Final = LAST_REQUEST_AT in (fields or ())
         #: The path of the time of the latest request, or ``None`` if it is not written.
         self.last_request_path: Final = (
-            paths[LAST_REQUEST_AT] if writers_field is not None or LAST_REQUEST_AT in (fields or ()) else None
+            paths[LAST_REQUEST_AT] if writers_field is not None or self.maps_last_request else None
         )
         #: The paths that a recorder writes to.
         self.recorded_paths: Final = tuple(
             path for path in (self.writers_path, self.last_request_path, self.count_path) if path is not None
         )
-        self.projection: Final = _build_projection(response_paths.values())
+        #: The fields of a row, without and with those that a request must ask for.
+        self.rows: Final = RowPaths({name: paths[name] for name, _ in FIELDS})
+        self.full_rows: Final = RowPaths({name: paths[name] for name, _ in ALL_FIELDS})
         self.excluded_statuses: Final = _validate_statuses(excluded_statuses)
         self.owner_type: Final = owner_type
         self._owner_filter = owner_filter
         self._status_filter = _build_status_filter(self.status_path, self.excluded_statuses)
-        renamed = any(name != path for name, path in response_paths.items())
-        self._split_paths = {name: path.split(".") for name, path in response_paths.items()} if renamed else None
 
     @property
     def uses_owner_field(self) -> bool:
@@ -115,12 +136,6 @@ class CollectionMapping:
     def exclude_statuses(self, match: Document) -> Document:
         """Add the condition that the status is not excluded to a filter."""
         return match if self._status_filter is None else {"$and": [match, self._status_filter]}
-
-    def rename_fields(self, documents: list[Document]) -> list[Document]:
-        """Return documents whose keys are the names of the response fields instead of the stored paths."""
-        if self._split_paths is None:
-            return documents
-        return [dict(_rename(document, self._split_paths)) for document in documents]
 
 
 def _resolve_paths(fields: Mapping[str, str] | None) -> dict[str, str]:
@@ -205,11 +220,6 @@ def _validate_owner_arguments(
             raise ConfigurationError('owner_filter replaces the match on the owner\'s path: remove "owner" from fields')
     if owner_type not in (None, str, int, ObjectId, UUID):
         raise ConfigurationError(f"owner_type must be str, int, ObjectId or UUID, got {short_repr(owner_type)}")
-
-
-def _build_projection(paths: Iterable[str]) -> dict[str, int]:
-    """Build the projection: the paths of the response fields, and the complete ``_id``, which identifies documents."""
-    return dict.fromkeys((path for path in paths if path.split(".")[0] != ID), 1) | {ID: 1}
 
 
 def _validate_statuses(excluded: Iterable[str]) -> list[str]:

@@ -39,12 +39,14 @@ _NOT_SUPPORTED_ON_VIEW: Final = 166
 WARNING_LIMIT: Final = HourlyLimit()
 
 
-def read_projects(
+def read_projects(  # noqa: PLR0913 # what is read, and how
     collection: Collection[Document],
     mapping: CollectionMapping,
     owner: Owner,
-    timeout: float,
+    limit: TimeLimit,
     cache: ReadOptionsCache,
+    *,
+    has_last_requests: bool = False,
 ) -> Generator[list[Document], None, None]:
     """Yield the projects of an owner in non-empty batches, one for each reply of the server.
 
@@ -52,18 +54,19 @@ def read_projects(
     exists, if the server does not support collations, or if the driver cannot decode a value; in the last case, the
     server replaces such values by empty ones. Documents that were already yielded are then skipped.
 
-    :param timeout: the total time that the database may take, in seconds, including the queries of *owner_filter*.
+    :param limit: the time that the database may take, including the queries of *owner_filter*.
     :param cache: the read options of collections, which this function reads and updates.
+    :param has_last_requests: whether the projects have ``lastRequestAt``.
     :raises StoreError: the projects could not be read completely within the timeout, or an ``_id`` cannot be decoded.
     :raises ConfigurationError: *owner_filter* did not return a non-empty ``dict``.
     :raises Exception: whatever *owner_filter* raises.
     """
-    limit = TimeLimit(timeout)
     query_filter = mapping.build_filter(owner) if mapping.uses_owner_field else limit.run(mapping.build_filter, owner)
     if query_filter is None:
         return
     options = _find_options(collection, mapping, limit, cache)
-    projection: Document = mapping.projection
+    rows = mapping.full_rows if has_last_requests else mapping.rows
+    projection: Document = rows.projection
     yielded = _YieldedIds(is_checked=options.hint is None and options.has_unique_ids)
     while True:
         collation = SIMPLE_COLLATION if options.has_collation else None
@@ -75,15 +78,15 @@ def read_projects(
             for batch in _read_replies(cursor, limit):
                 new = yielded.add(batch, is_last=not cursor.alive)
                 if new:
-                    yield mapping.rename_fields(new)
+                    yield rows.rename_fields(new)
                 new.clear()
                 batch.clear()
         except InvalidBSON as error:
             # An id is not replaced. Without unique ids, what was yielded cannot be told from what was not.
             is_resumable = options.has_unique_ids or yielded.is_empty
-            if projection is not mapping.projection or not is_resumable:
+            if projection is not rows.projection or not is_resumable:
                 raise build_store_error("the projects could not be read", error) from error
-            projection = _build_decodable_projection(mapping, collection.codec_options)
+            projection = _build_decodable_projection(projection, mapping.id_path, collection.codec_options)
         except OperationFailure as error:
             options = _adapt_options(options, error, collection, cache)
         else:
@@ -254,11 +257,11 @@ def _kill_cursor(cursor: Cursor[Document]) -> None:
     Thread(target=run, name="flask-usage-stats-kill-cursor", daemon=True).start()
 
 
-def _build_decodable_projection(mapping: CollectionMapping, options: CodecOptions[Document]) -> Document:
+def _build_decodable_projection(projection: Document, id_path: str, options: CodecOptions[Document]) -> Document:
     """Build a projection with which the server replaces all values (except ``_id``) that may not be decodable."""
     uuid_subtype = UUID_SUBTYPE if options.uuid_representation == UuidRepresentation.STANDARD else OLD_UUID_SUBTYPE
-    ids = (ID, mapping.id_path)
-    return {path: 1 if path in ids else _build_decodable_value(f"${path}", uuid_subtype) for path in mapping.projection}
+    ids = (ID, id_path)
+    return {path: 1 if path in ids else _build_decodable_value(f"${path}", uuid_subtype) for path in projection}
 
 
 def _build_decodable_value(value: str, uuid_subtype: int) -> Document:

@@ -10,6 +10,7 @@ from .._core.owners import OwnerType
 from .._core.text import short_repr
 from ..errors import ConfigurationError
 from ..protocols import Owner
+from .driver import TimeLimit
 from .indexes import ensure_index
 from .mapping import CollectionMapping, Document, OwnerFilter
 from .read_options import ReadOptionsCache
@@ -89,7 +90,8 @@ class ProjectStore:
             non-empty ``dict``.
         :raises Exception: whatever *collection* and *owner_filter* raise.
         """
-        batches = read_projects(self._open(), self._mapping, owner, self._timeout, self._read_options)
+        limit = TimeLimit(self._timeout)
+        batches = read_projects(self._open(), self._mapping, owner, limit, self._read_options)
         return BatchedDocuments(batches)
 
     def ensure_indexes(self) -> str:
@@ -117,6 +119,27 @@ class ProjectStore:
         return ensure_index(collection, self._mapping.owner_path)
 
 
+def iter_projects_with_requests(store: ProjectStore, owner: Owner, limit: TimeLimit) -> Iterable[Mapping[str, object]]:
+    """Read the projects of one owner as :meth:`ProjectStore.iter_projects` does, but with ``lastRequestAt``.
+
+    :param limit: the time that the database may take.
+    """
+    batches = read_projects(
+        store._open(),  # noqa: SLF001 # the public class has no method for this
+        store._mapping,  # noqa: SLF001 # the same
+        owner,
+        limit,
+        store._read_options,  # noqa: SLF001 # the same
+        has_last_requests=True,
+    )
+    return BatchedDocuments(batches)
+
+
+def start_time_limit(store: ProjectStore) -> TimeLimit:
+    """Return a new limit of the time that the database may take for one request."""
+    return TimeLimit(store._timeout)  # noqa: SLF001 # the public class has no method for this
+
+
 def open_store(store: ProjectStore) -> tuple[Collection[Document], CollectionMapping]:
     """Return the collection and the mapping of a store, for other modules of this package.
 
@@ -124,6 +147,11 @@ def open_store(store: ProjectStore) -> tuple[Collection[Document], CollectionMap
     :raises Exception: whatever *collection* raises.
     """
     return store._open(), store._mapping  # noqa: SLF001 # the public class has no method for this
+
+
+def get_mapping(store: ProjectStore) -> CollectionMapping:
+    """Return the mapping of a store, without its collection."""
+    return store._mapping  # noqa: SLF001 # the public class has no method for this
 
 
 def add_recorder(store: ProjectStore, id_type: OwnerType | None) -> None:
@@ -134,11 +162,6 @@ def add_recorder(store: ProjectStore, id_type: OwnerType | None) -> None:
 def get_recorded_types(store: ProjectStore) -> set[OwnerType | None]:
     """Return the *id_type* of each recorder that writes to the projects of a store."""
     return store._recorded_types  # noqa: SLF001 # the public class has no method for this
-
-
-def get_mapping(store: ProjectStore) -> CollectionMapping:
-    """Return the mapping of a store."""
-    return store._mapping  # noqa: SLF001 # the public class has no method for this
 
 
 def validate_timeout(timeout: float, name: str = "timeout") -> float:
