@@ -10,8 +10,8 @@ from flask_usage_stats._formats.json import JSON
 
 
 @pytest.mark.parametrize("output", [JSON, CSV], ids=["json", "csv"])
-def test_a_format_has_two_methods(output):
+def test_formats_have_the_same_methods(output):
     """Both formats have the methods of the protocol and no others."""
     protocol = {name for name, _ in inspect.getmembers(OutputFormat, inspect.isfunction) if not name.startswith("_")}
-    assert protocol == {"encode_rows", "encode_body"}
+    assert protocol == {"encode_rows", "encode_body", "encode_timeline"}
     assert {name for name, _ in inspect.getmembers(output, inspect.ismethod)} == protocol

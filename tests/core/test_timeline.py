@@ -174,7 +174,7 @@ class TestBuildTimeline:
         ]
         timeline = self.build(query(group_by=("plan",)), since="2026-03-28T12:00", counts=counts)
         assert timeline.groups == [("5",), ("pro",), (None,)]
-        assert [bucket.groups for bucket in timeline.buckets] == [[0, 3, 0], [5, 0, 0], [0, 0, 0], [0, 0, 0]]
+        assert [bucket.groups for bucket in timeline.buckets] == [[0, 2, 0], [5, 0, 0], [0, 0, 0], [0, 0, 0]]
         assert [bucket.others for bucket in timeline.buckets] == [None] * 4
 
     def test_buckets_before_counting_began_have_no_groups(self):

@@ -19,7 +19,7 @@ from pymongo import MongoClient
 
 from flask_usage_stats import ProjectStore, StoreError
 from flask_usage_stats._mongodb.driver import TimeLimit
-from flask_usage_stats._mongodb.store import iter_projects_with_requests
+from flask_usage_stats._mongodb.store import iter_projects_within
 
 NOON = datetime(2024, 3, 14, 12, tzinfo=UTC)
 MARCH = datetime(2024, 3, 14, 10, 15)
@@ -277,7 +277,8 @@ class TestUndecodableValues:
         """The time of the latest request is read again, and an array or document in its place is replaced."""
         projects.insert_one({"_id": 1, "owner": "ada", "lastRequestAt": value})
         projects.insert_one(damaged(2, lastRequestAt=value))
-        found = sorted(iter_projects_with_requests(ProjectStore(projects), "ada", TimeLimit(5)), key=itemgetter("_id"))
+        documents = iter_projects_within(ProjectStore(projects), "ada", TimeLimit(5), has_last_requests=True)
+        found = sorted(documents, key=itemgetter("_id"))
         assert found == [{"_id": 1, "lastRequestAt": returned}, {"_id": 2, "lastRequestAt": returned, "plan": b""}]
 
     def test_a_damaged_project_has_the_response_names(self, projects):

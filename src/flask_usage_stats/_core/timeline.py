@@ -128,7 +128,7 @@ def plan_reading(selection: Selection, query: HistoryQuery, since: datetime | No
             f"this range reads {number} project days, at most {_MAX_PROJECT_DAYS}: narrow from, plan, status or project"
         )
         raise InvalidParametersError({"window": [message]})
-    bounds = [query.windows[0][0], *(window_end for _, window_end in query.windows)]
+    bounds = [start, *(window_end for _, window_end in query.windows)]
     cuts = sorted({0} | {get_quarter(bound) % QUARTERS_PER_DAY for bound in bounds})
     return DayParts(selection.ids, first_day, last_day, cuts, bool(query.group_by)) if number else None
 
@@ -146,9 +146,10 @@ def build_timeline(
     starts = [get_quarter(start) for start, _ in windows]
     sums: dict[GroupKey, list[int]] = {group: [0] * len(windows) for group in selection.sort_keys}
     sums.setdefault((), [0] * len(windows))
+    first = 0 if since is None else get_quarter(since)
     for quarter, project, requests in counts:
         index = bisect_right(starts, quarter) - 1
-        if index >= 0 and quarter < get_quarter(windows[index][1]):
+        if index >= 0 and first <= quarter < get_quarter(windows[index][1]):
             group = selection.groups[_get_key(project)] if query.group_by else ()
             sums[group][index] += requests
     counted = {index for index, (_, end) in enumerate(windows) if since is not None and end > since}

@@ -1,4 +1,4 @@
-"""The blueprint and its view, ``GET /api/usage``."""
+"""The blueprint, and the view ``GET /api/usage``."""
 
 from typing import Final
 
@@ -8,13 +8,15 @@ from .._cli.commands import add_commands
 from .._core.callables import find_signature_problem, is_coroutine_callable
 from .._core.report import build_report
 from .._core.text import short_repr
-from .._log import log_adjustments, log_failure
+from .._log import log_adjustments
 from .._mongodb.history import UsageHistory
 from .._mongodb.project_reader import ProjectReader
 from ..errors import ConfigurationError
 from ..protocols import Authenticate, Owner, UsageStore
-from .requests import RequestRefusedError, identify_owner, negotiate_format, read_query
-from .responses import build_error_response, build_usage_response
+from .history import add_history
+from .requests import negotiate_format, read_query
+from .responses import build_usage_response
+from .views import respond
 
 # get_jwt_identity and get_current_user of flask-jwt-extended are defined here.
 _UNVERIFIED_MODULES: Final = ("flask_jwt_extended.utils",)
@@ -30,8 +32,8 @@ def create_usage_blueprint(
 ) -> Blueprint:
     """Build a blueprint that serves ``GET /api/usage`` from a store.
 
-    Registering the blueprint adds one route and the ``flask usage`` command group, and changes nothing else in the
-    application. ``register_blueprint(..., cli_group="name")`` changes the name of the command group.
+    Registering the blueprint adds one route (two with a history) and the ``flask usage`` command group, and changes
+    nothing else in the application. ``register_blueprint(..., cli_group="name")`` changes the name of the group.
     The blueprint stores nothing in the application, so it can be registered several times, in several applications
     and under a parent blueprint.
 
@@ -71,27 +73,21 @@ def create_usage_blueprint(
     blueprint = Blueprint(name, __name__, url_prefix=url_prefix, cli_group="usage")
     add_commands(blueprint, reader)
 
+    def build_response(owner: Owner) -> Response:
+        limit = reader.start_time_limit()
+        query = read_query(owner, reader, limit)
+        output = negotiate_format(query.format)
+        report = build_report(reader.read_projects(owner, query, limit), query, output)
+        log_adjustments(owner, report.adjustments)
+        return build_usage_response(report, query, output, owner)
+
     @blueprint.get("/usage")
     def usage() -> Response:
         """Return the signed-in user's projects, ranked by requests, and their total."""
-        owner: Owner | None = None  # for the log, if identify_owner fails
-        try:
-            try:
-                owner = identify_owner(authenticate)
-                limit = reader.start_time_limit()
-                query = read_query(owner, reader, limit)
-            except RequestRefusedError as refusal:
-                return build_error_response(
-                    refusal.status, refusal.message, errors=refusal.errors, headers=refusal.headers
-                )
-            output = negotiate_format(query)
-            report = build_report(reader.read_projects(owner, query, limit), query, output)
-            log_adjustments(owner, report.adjustments)
-            return build_usage_response(report, query, output, owner)
-        except Exception as error:  # noqa: BLE001 # whatever failed, the client gets the API's error body
-            log_failure(owner, error)
-            return build_error_response(500, "Failed to fetch usage stats")
+        return respond(authenticate, build_response)
 
+    if history is not None:
+        add_history(blueprint, reader, history, authenticate)
     return blueprint
 
 

@@ -1,7 +1,8 @@
 """Read the owner, the query and the output format from the current request."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -79,9 +80,16 @@ def read_query(owner: Owner, reader: ProjectReader, limit: TimeLimit) -> UsageQu
     :raises RequestRefusedError: a parameter is invalid (status 400).
     :raises Exception: whatever :meth:`~.ProjectReader.resolve_idle_days` raises.
     """
-    try:
+    with refuse_invalid_parameters():
         query = parse_parameters(parse_query_string(), owner, has_last_requests=reader.has_last_requests)
         return reader.resolve_idle_days(query, limit)
+
+
+@contextmanager
+def refuse_invalid_parameters() -> Iterator[None]:
+    """Convert the errors of parameters to a :class:`RequestRefusedError` with status 400."""
+    try:
+        yield
     except InvalidParametersError as error:
         raise RequestRefusedError(400, str(error), errors=error.errors) from error
 
@@ -92,13 +100,13 @@ def parse_query_string() -> dict[str, list[str]]:
     return parse_qs(text.decode("utf-8", "replace"), keep_blank_values=True) if text else {}
 
 
-def negotiate_format(query: UsageQuery) -> OutputFormat:
-    """Return the format that the query names; otherwise CSV if ``Accept`` prefers it to JSON, and JSON if not.
+def negotiate_format(name: str | None) -> OutputFormat:
+    """Return the format that the parameters name; otherwise CSV if ``Accept`` prefers it to JSON, and JSON if not.
 
     Parameters of the types in ``Accept``, such as ``charset``, are ignored.
     """
-    if query.format is not None:
-        return _FORMATS[query.format]
+    if name is not None:
+        return _FORMATS[name]
     if "Accept" not in request.headers:
         return JSON
     accepted = MIMEAccept([(value.partition(";")[0].strip(), quality) for value, quality in request.accept_mimetypes])

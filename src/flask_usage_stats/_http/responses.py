@@ -28,20 +28,39 @@ def build_usage_response(report: Report, query: UsageQuery, output: OutputFormat
     is_csv = output is CSV
     next_cursor = None if report.next_position is None else encode_cursor(report.next_position, owner, query)
     body = output.encode_body(report, query, next_cursor)
+    if next_cursor is None:
+        return _build_response(body, output, "usage", {})
+    link = _build_next_link(next_cursor)
+    # Proxies reject long headers. A JSON body contains the cursor anyway.
+    headers = {"Link": link} if is_csv or len(link) <= _MAX_LINK_LENGTH else {}
     # A JSON body contains the cursor. With CSV it is only in the Link header, so the tag must include it as well.
-    tagged = body + next_cursor.encode() if is_csv and next_cursor is not None else body
-    etag = hashlib.sha256(tagged).hexdigest()[:32]
-    headers = {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache", "Vary": "Authorization, Accept"}
+    return _build_response(body, output, "usage", headers, tagged=next_cursor.encode() if is_csv else b"")
+
+
+def build_history_response(body: bytes, output: OutputFormat) -> Response:
+    """Build the response for an encoded timeline, or a 304 as for a report."""
+    return _build_response(body, output, "usage-history", {})
+
+
+def _build_response(
+    body: bytes, output: OutputFormat, filename: str, headers: Mapping[str, str], tagged: bytes = b""
+) -> Response:
+    """Build a response with the status 200, or 304 if the request's ``If-None-Match`` has its tag.
+
+    :param filename: the name of a CSV file, before the date.
+    :param headers: additional headers, for the status 200 only.
+    :param tagged: what the tag depends on in addition to the body.
+    """
+    is_csv = output is CSV
+    etag = hashlib.sha256(body + tagged if tagged else body).hexdigest()[:32]
+    cache_headers = {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache", "Vary": "Authorization, Accept"}
     if "If-None-Match" in request.headers and _matches(request.if_none_match, etag):
-        return Response(status=304, headers=headers)
+        return Response(status=304, headers=cache_headers)
+    all_headers = {**cache_headers}
     if is_csv:
-        headers["Content-Disposition"] = f'attachment; filename="usage-{datetime.now(UTC):%Y-%m-%d}.csv"'
-    if next_cursor is not None:
-        link = _build_next_link(next_cursor)
-        # Proxies reject long headers. A JSON body contains the cursor anyway.
-        if is_csv or len(link) <= _MAX_LINK_LENGTH:
-            headers["Link"] = link
-    return Response(body, 200, headers, content_type="text/csv; charset=utf-8" if is_csv else "application/json")
+        all_headers["Content-Disposition"] = f'attachment; filename="{filename}-{datetime.now(UTC):%Y-%m-%d}.csv"'
+    all_headers.update(headers)
+    return Response(body, 200, all_headers, content_type="text/csv; charset=utf-8" if is_csv else "application/json")
 
 
 def _matches(tags: ETags, etag: str) -> bool:

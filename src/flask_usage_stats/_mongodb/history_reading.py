@@ -1,4 +1,4 @@
-"""Read the counts of projects from the history."""
+"""Read the history of projects."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -6,14 +6,43 @@ from typing import Any, Final
 
 from pymongo.collection import Collection
 
-from .._core.timeline import QUARTERS_PER_DAY, DayParts, PartCount
+from .._core.history_query import HistoryQuery
+from .._core.timeline import (
+    QUARTERS_PER_DAY,
+    DayParts,
+    PartCount,
+    Timeline,
+    build_timeline,
+    plan_reading,
+    select_projects,
+)
+from ..protocols import Owner
 from .driver import DRIVER_ERRORS, build_store_error
-from .history import UsageHistory, open_history
+from .history import UsageHistory, open_history, read_since
 from .mapping import Document
+from .project_reader import ProjectReader
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # naive in UTC, as PyMongo returns dates
 # The server plans the range of each project separately, and a command has a maximum size.
 _MAX_RANGES: Final = 1000
+
+
+def read_timeline(
+    reader: ProjectReader, history: UsageHistory, owner: Owner, query: HistoryQuery, now: datetime
+) -> Timeline:
+    """Read the history of an owner's projects, within one time limit.
+
+    :param now: the current time, aware.
+    :raises InvalidParametersError: the query would read too many days of projects.
+    :raises StoreError: the projects or the history could not be read completely in time.
+    :raises Exception: whatever the store and the *collection* of the history raise.
+    """
+    limit = reader.start_time_limit()
+    selection = select_projects(reader.read_projects(owner, query.projects, limit), query)
+    since = limit.run(read_since, history, now)
+    parts = plan_reading(selection, query, since, now)
+    counts = [] if parts is None else limit.run(lambda: list(read_counts(history, parts)))
+    return build_timeline(query, since, now, selection, counts)
 
 
 def read_counts(history: UsageHistory, parts: DayParts) -> Iterator[PartCount]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeGuard
 
 from .._core import clock
 from .._core.fields import FIELDS
@@ -12,8 +12,9 @@ from ..errors import InvalidParametersError
 from ..protocols import Owner, UsageStore
 from .driver import TimeLimit
 from .history import UsageHistory, read_counting_start
-from .store import ProjectStore, get_mapping, iter_projects_with_requests, start_time_limit
+from .store import ProjectStore, get_mapping, iter_projects_within, start_time_limit
 
+_ITER_PROJECTS: Final = ProjectStore.iter_projects
 _DEFAULT_TIMEOUT: Final = 5.0  # seconds; a store for another database has no limit of its own
 
 
@@ -26,6 +27,7 @@ class ProjectReader:
 
     def __init__(self, store: UsageStore, history: UsageHistory | None) -> None:
         self.store: Final = store
+        self.history: Final = history
         #: Whether projects have the time of their latest request.
         self.has_last_requests: Final = _has_last_requests(store, history)
         # An application that says where the time is may have written it before anything was counted.
@@ -61,16 +63,21 @@ class ProjectReader:
         :param limit: the time that the database may take.
         :returns: the projects, which have ``lastRequestAt`` if the query needs it.
         """
+        if not _reads_itself(self.store):
+            return self.store.iter_projects(owner)
         needs_last_requests = query.idle_days is not None or query.row_fields is not FIELDS
-        if needs_last_requests and isinstance(self.store, ProjectStore):
-            return iter_projects_with_requests(self.store, owner, limit)
-        return self.store.iter_projects(owner)
+        return iter_projects_within(self.store, owner, limit, has_last_requests=needs_last_requests)
+
+
+def _reads_itself(store: UsageStore) -> TypeGuard[ProjectStore]:
+    """Return whether a store is a ProjectStore whose method was not replaced."""
+    return isinstance(store, ProjectStore) and getattr(store.iter_projects, "__func__", None) is _ITER_PROJECTS
 
 
 def _has_last_requests(store: UsageStore, history: UsageHistory | None) -> bool:
     if not isinstance(store, ProjectStore):
         return history is not None
-    if type(store).iter_projects is not ProjectStore.iter_projects:
+    if not _reads_itself(store):
         return False  # what a subclass returns instead cannot be asked for the time
     mapping = get_mapping(store)
     # Without entries of writers, a recorder writes the time only if it is mapped.

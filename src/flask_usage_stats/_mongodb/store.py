@@ -90,9 +90,7 @@ class ProjectStore:
             non-empty ``dict``.
         :raises Exception: whatever *collection* and *owner_filter* raise.
         """
-        limit = TimeLimit(self._timeout)
-        batches = read_projects(self._open(), self._mapping, owner, limit, self._read_options)
-        return BatchedDocuments(batches)
+        return iter_projects_within(self, owner, TimeLimit(self._timeout), has_last_requests=False)
 
     def ensure_indexes(self) -> str:
         """Create an index on the owner's path, unless an index that serves the query exists.
@@ -119,20 +117,18 @@ class ProjectStore:
         return ensure_index(collection, self._mapping.owner_path)
 
 
-def iter_projects_with_requests(store: ProjectStore, owner: Owner, limit: TimeLimit) -> Iterable[Mapping[str, object]]:
-    """Read the projects of one owner as :meth:`ProjectStore.iter_projects` does, but with ``lastRequestAt``.
+def iter_projects_within(
+    store: ProjectStore, owner: Owner, limit: TimeLimit, *, has_last_requests: bool
+) -> Iterable[Mapping[str, object]]:
+    """Read the projects of one owner as :meth:`ProjectStore.iter_projects` does, but within a given time limit.
 
     :param limit: the time that the database may take.
+    :param has_last_requests: whether documents have ``lastRequestAt``.
     """
-    batches = read_projects(
-        store._open(),  # noqa: SLF001 # the public class has no method for this
-        store._mapping,  # noqa: SLF001 # the same
-        owner,
-        limit,
-        store._read_options,  # noqa: SLF001 # the same
-        has_last_requests=True,
+    collection, mapping, cache = store._open(), store._mapping, store._read_options  # noqa: SLF001 # the public class has no method for this
+    return BatchedDocuments(
+        read_projects(collection, mapping, owner, limit, cache, has_last_requests=has_last_requests)
     )
-    return BatchedDocuments(batches)
 
 
 def start_time_limit(store: ProjectStore) -> TimeLimit:
