@@ -30,9 +30,9 @@ def flask(app_factory):
 def terminal(flask):
     """Run a command as in a terminal of 80 columns, and return its output without colors."""
 
-    def run(store, *arguments, **environment):
+    def run(store, *arguments, history=None, **environment):
         environment = {"FORCE_COLOR": "1", "COLUMNS": "80", "TERM": "xterm-256color"} | environment
-        result = flask(store, *arguments, **environment)
+        result = flask(store, *arguments, history=history, **environment)
         assert result.exit_code == 0, result.output
         return "".join(f"{line.rstrip()}\n" for line in click.unstyle(result.stdout).splitlines())
 

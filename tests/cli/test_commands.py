@@ -16,7 +16,7 @@ from pymongo import MongoClient
 from support import ListStore
 
 from flask_usage_stats import ProjectStore, create_usage_blueprint
-from flask_usage_stats._cli.commands import _PARAMETERS
+from flask_usage_stats._cli.options import REPORT_OPTIONS
 from flask_usage_stats._core.parameters import ParametersSchema
 from flask_usage_stats.openapi import openapi_document
 
@@ -62,7 +62,7 @@ class TestFormats:
 
     def test_every_parameter_is_an_option(self):
         """Every parameter has an option; ``--format`` has one more choice."""
-        assert {*_PARAMETERS, "format"} == set(ParametersSchema().fields)
+        assert {*REPORT_OPTIONS, "format"} == set(ParametersSchema().fields)
 
     @pytest.mark.parametrize(
         ("owner", "owner_type", "stored"),

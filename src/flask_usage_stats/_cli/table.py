@@ -42,7 +42,9 @@ _BAR_WIDTH: Final = 20  # characters
 _UNLIMITED_WIDTH: Final = 10_000  # characters; without a terminal, no cell is truncated
 
 
-class _Column(NamedTuple):
+class Column(NamedTuple):
+    """A column of a table."""
+
     title: str
     cells: Sequence[RenderableType]
     is_number: bool = False
@@ -56,20 +58,25 @@ def print_table(report: Report, query: UsageQuery, next_cursor: str | None) -> N
     :param next_cursor: the cursor of the next page, or ``None`` if this is the last page.
     """
     columns = _project_columns(report, query) if report.groups is None else _group_columns(report.groups, query)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_UNLIMITED_WIDTH)
+    console = build_console()
     if columns[0].cells:
-        console.print(_build_table(columns))
+        console.print(build_table(columns))
         console.print()
     elif query.limit != 0:
         console.print("No projects.")
-    console.print(f"Total requests: {_format_number(report.total)}")
+    console.print(f"Total requests: {format_number(report.total)}")
     if next_cursor is not None and report.groups is None:
         console.print(Text(f"More projects follow: --cursor {next_cursor}"), soft_wrap=True)
 
 
-def _build_table(columns: Sequence[_Column]) -> Table:
+def build_console() -> Console:
+    """Return a console for standard output."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_UNLIMITED_WIDTH)
+
+
+def build_table(columns: Sequence[Column]) -> Table:
+    """Return a table of columns with equally many cells."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         table.add_column(column.title, justify="right" if column.is_number else "left", no_wrap=column.is_number)
@@ -78,34 +85,34 @@ def _build_table(columns: Sequence[_Column]) -> Table:
     return table
 
 
-def _project_columns(report: Report, query: UsageQuery) -> list[_Column]:
+def _project_columns(report: Report, query: UsageQuery) -> list[Column]:
     rows = [json.loads(row) for row in report.encoded_rows]
     date, title = (CREATED_AT, "Created") if query.sort == CREATED_AT else (UPDATED_AT, "Updated")
     columns = [
-        _Column(_TITLES[NAME], [_text(row.get(NAME) or row.get(ID)) for row in rows]),
-        *(_Column(_TITLES[name], [_text(row.get(name)) for row in rows]) for name in (PROJECT_TYPE, STATUS, PLAN)),
-        _Column("Requests", [_format_number(row[COUNT]) for row in rows], is_number=True),
-        _Column(title, [_format_date(row.get(date)) for row in rows]),
+        Column(_TITLES[NAME], [render_text(row.get(NAME) or row.get(ID)) for row in rows]),
+        *(Column(_TITLES[name], [render_text(row.get(name)) for row in rows]) for name in (PROJECT_TYPE, STATUS, PLAN)),
+        Column("Requests", [format_number(row[COUNT]) for row in rows], is_number=True),
+        Column(title, [_format_date(row.get(date)) for row in rows]),
     ]
     if query.row_fields is not FIELDS:
-        columns.append(_Column("Last request", [_format_date(row.get(LAST_REQUEST_AT)) for row in rows]))
+        columns.append(Column("Last request", [_format_date(row.get(LAST_REQUEST_AT)) for row in rows]))
     return columns
 
 
-def _group_columns(groups: Sequence[Group], query: UsageQuery) -> list[_Column]:
+def _group_columns(groups: Sequence[Group], query: UsageQuery) -> list[Column]:
     def cells(name: str, render: Callable[[Any], RenderableType]) -> list[RenderableType]:
         return [render(group[name]) for group in groups]
 
     return [
-        *(_Column(_TITLES[name], cells(name, _text)) for name in query.group_by),
-        _Column("Projects", cells(GROUP_SIZE, _format_number), is_number=True),
-        _Column("Requests", cells(TOTAL, _format_number), is_number=True),
-        _Column("Share", cells(GROUP_SHARE, _format_share), is_number=True),
-        _Column("", cells(GROUP_SHARE, _bar)),
+        *(Column(_TITLES[name], cells(name, render_text)) for name in query.group_by),
+        Column("Projects", cells(GROUP_SIZE, format_number), is_number=True),
+        Column("Requests", cells(TOTAL, format_number), is_number=True),
+        Column("Share", cells(GROUP_SHARE, _format_share), is_number=True),
+        Column("", cells(GROUP_SHARE, build_bar)),
     ]
 
 
-def _text(value: object) -> Text:
+def render_text(value: object) -> Text:
     """Render a stored value without markup. Escape control characters and those not in the output's encoding."""
     encoding = sys.stdout.encoding or "utf-8"
     return Text(
@@ -116,10 +123,11 @@ def _text(value: object) -> Text:
 
 
 def _format_date(date: str | None) -> Text:
-    return _text(_DATE_AND_TIME.sub(r"\1", date or ""))
+    return render_text(_DATE_AND_TIME.sub(r"\1", date or ""))
 
 
-def _format_number(number: Number) -> str:
+def format_number(number: Number) -> str:
+    """Return a number with separators of thousands, and a very large one with an exponent."""
     if abs(number) >= _SCIENTIFIC_FROM:
         return f"{Decimal(number):.3e}"
     return f"{number:,}" if isinstance(number, int) else f"{number:,.2f}"
@@ -129,5 +137,6 @@ def _format_share(share: float | None) -> str:
     return _EMPTY if share is None else f"{share:.1%}"
 
 
-def _bar(share: float | None) -> ProgressBar:
+def build_bar(share: float | None) -> ProgressBar:
+    """Return a bar for a share from 0 to 1."""
     return ProgressBar(1, share or 0.0, width=_BAR_WIDTH, complete_style="green", finished_style="green")

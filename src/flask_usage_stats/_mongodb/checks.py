@@ -17,6 +17,8 @@ from .check_result import CheckResult, Status
 from .counting_checks import check_counting
 from .document_checks import DocumentTally
 from .driver import DRIVER_ERRORS, build_store_error, is_view_collation_refused
+from .history import UsageHistory
+from .history_checks import check_history
 from .index_checks import check_index
 from .mapping import CollectionMapping, Document
 from .owner_checks import check_owner
@@ -25,11 +27,14 @@ from .store import ProjectStore, get_recorded_types, open_store, validate_timeou
 _PING_TIMEOUT: Final = 5  # seconds
 
 
-def run_checks(store: ProjectStore, timeout: float, owner: Owner | None = None) -> list[CheckResult]:
+def run_checks(
+    store: ProjectStore, timeout: float, owner: Owner | None = None, history: UsageHistory | None = None
+) -> list[CheckResult]:
     """Run the checks on the collection of a store, one after the other.
 
     :param timeout: the time limit for all checks together, in seconds, greater than 0 and at most 3600.
     :param owner: an owner id, to check as well which projects it matches.
+    :param history: a history, to check as well.
     :returns: the results of the checks; only that of ``reachable`` if it is not ok.
     :raises ConfigurationError: *timeout* is out of range; the store's *collection* did not return a collection; or
         *owner_filter* did not return a non-empty ``dict``.
@@ -38,7 +43,10 @@ def run_checks(store: ProjectStore, timeout: float, owner: Owner | None = None) 
     validate_timeout(timeout)
     with pymongo.timeout(timeout):
         collection, mapping = open_store(store)
-        return list(_run_checks(collection, mapping, timeout, owner, id_types=get_recorded_types(store)))
+        results = list(_run_checks(collection, mapping, timeout, owner, id_types=get_recorded_types(store)))
+        if history is not None and results[0].status is Status.OK:
+            results.append(_run("history", timeout, check_history, history))
+        return results
 
 
 def _run_checks(

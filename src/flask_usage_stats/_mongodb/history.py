@@ -89,7 +89,8 @@ def get_retention_start(history: UsageHistory, now: datetime) -> datetime:
 
     :param now: the current time, aware.
     """
-    midnight = (now - history._retention).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)  # noqa: SLF001
+    moment = (now - get_retention(history)).astimezone(UTC)
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight + timedelta(days=1)
 
 
@@ -134,6 +135,22 @@ def has_known_format(document: Document) -> bool:
     :param document: the document ``since``.
     """
     return document.get("format") == FORMAT
+
+
+def get_retention(history: UsageHistory) -> timedelta:
+    """Return for how long counts are kept."""
+    return history._retention  # noqa: SLF001 # the public class has no method for this
+
+
+def find_expiry(collection: Collection[Any]) -> tuple[str, float] | None:
+    """Return the name of the index that removes old days, and after how many seconds, if there is one.
+
+    :raises PyMongoError: the indexes cannot be listed; the decoder's errors in ``DRIVER_ERRORS`` are also possible.
+    """
+    for index in collection.list_indexes():
+        if list(index["key"].items()) == [(_DAY, 1)] and "expireAfterSeconds" in index:
+            return str(index["name"]), index["expireAfterSeconds"]
+    return None
 
 
 def _ensure_expiry(collection: Collection[Any], seconds: int) -> str:
