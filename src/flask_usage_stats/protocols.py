@@ -31,8 +31,9 @@ class UsageStore(Protocol):
     def iter_projects(self, owner: Any, /) -> Iterable[Mapping[str, object]]:  # noqa: ANN401
         """Return one owner's projects, in any order.
 
-        Keys are the field names of the response; other keys are ignored. ``lastRequestAt``, the date of a project's
-        latest request, is only used if the blueprint has a *history*.
+        Keys are the field names of the response; other keys are ignored.
+        If the blueprint has a *history*, a project that had a request must have ``lastRequestAt``, the date of the
+        latest one.
         Deleted projects must be excluded. Naive datetimes are interpreted as UTC.
         The result is consumed once, during the request, before the response is sent.
 

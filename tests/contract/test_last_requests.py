@@ -160,6 +160,25 @@ class TestSort:
             assert [row for page in pages for row in page["projectStats"]] == rows
             assert len(rows) == 9
 
+    def test_ties_do_not_depend_on_the_order_of_reading(self, app_factory, history):
+        """Projects with the same id and count are ranked by the date if it is included, also from page to page."""
+
+        class Reversing(StubStore):
+            def iter_projects(self, owner, /):
+                self.projects = self.projects[::-1]
+                return self.projects
+
+        store = Reversing(*({"_id": 7, "lastRequestAt": MARCH + timedelta(number)} for number in range(9)))
+        client = app_factory(store, history=history).test_client()
+        pages = read_pages(client, "include=lastRequestAt&limit=2")
+        assert len({row["lastRequestAt"] for page in pages for row in page["projectStats"]}) == 9
+
+    def test_filtered(self, client):
+        """The date stays out of filtered rows as well."""
+        rows = usage_body(client.get("/api/usage?sort=lastRequestAt&plan=pro"))["projectStats"]
+        assert rows
+        assert not any("lastRequestAt" in row for row in rows)
+
 
 class TestIdleDays:
     @pytest.mark.parametrize("days", [1, 15, 16, 30, 36])

@@ -73,7 +73,7 @@ def test_selecting_fields_drops_the_others(names, trailing_dates, remaining):
 
 def test_filtering_keeps_rows_and_keys_together():
     """A filtered batch has the counts and keys of the remaining rows."""
-    batch = RowBatch([1, 2, 3], [b"a", b"b", b"c"], [{"n": 1}, {"n": 2}, {"n": 3}], trailing_dates=2)
+    batch = RowBatch([1, 2, 3], [b"a", b"b", b"c"], [{"n": 1}, {"n": 2}, {"n": 3}], 2, ALL_FIELDS)
     assert batch.filter(lambda count, row: count != 2 and row["n"] < 9) == RowBatch(
-        [1, 3], [b"a", b"c"], [{"n": 1}, {"n": 3}], trailing_dates=2
+        [1, 3], [b"a", b"c"], [{"n": 1}, {"n": 3}], 2, ALL_FIELDS
     )
