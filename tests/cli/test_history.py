@@ -47,12 +47,12 @@ def test_every_parameter_is_an_option():
 
 def test_table(terminal, projects, counted):
     """A line for each window, with a bar relative to the highest."""
-    assert terminal(projects, "history", *ARGUMENTS, history=counted) == (
+    assert terminal(projects, "history", *ARGUMENTS, history=counted, NO_COLOR="1") == (
         "From        Requests\n"
-        "──────────────────────────────────────────\n"
-        "2026-03-28        -\n"
-        "2026-03-29    8,000  ━━━━━━━━━━━━━━━━━━━━\n"
-        "2026-03-30    2,900* ━━━━━━━\n"
+        "───────────────────────────────────────────\n"
+        "2026-03-28         -\n"
+        "2026-03-29     8,000  ━━━━━━━━━━━━━━━━━━━━\n"
+        "2026-03-30    2,900*  ━━━━━━━\n"
         "\n"
         "Total requests: 10,900\n"
         "Counted since 2026-03-29 00:00 Europe/Berlin; * counted in part\n"
@@ -63,11 +63,11 @@ def test_groups(terminal, projects, counted):
     """A line for each group of each window; control characters are escaped."""
     lines = terminal(projects, "history", *ARGUMENTS, "--group-by", "project", history=counted).splitlines()
     assert [line.split("━")[0].rstrip() for line in lines[2:7]] == [
-        r"2026-03-28  -                 -",
-        r"2026-03-29  7             8,000",
-        r"2026-03-29  \x1b[31m          0",
-        r"2026-03-30  7               900*",
-        r"2026-03-30  \x1b[31m      2,000*",
+        r"2026-03-28  -                -",
+        r"2026-03-29  7            8,000",
+        r"2026-03-29  \x1b[31m         0",
+        r"2026-03-30  7             900*",
+        r"2026-03-30  \x1b[31m    2,000*",
     ]
 
 
