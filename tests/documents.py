@@ -1,5 +1,6 @@
 """An application with an OpenAPI document, and checks of both."""
 
+import time
 from datetime import datetime
 
 from flask import Flask, request
@@ -8,7 +9,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from support import StubStore
 from werkzeug.http import parse_options_header
 
-from flask_usage_stats import ProjectStore, create_usage_blueprint
+from flask_usage_stats import ProjectStore, UsageHistory, create_usage_blueprint
+from flask_usage_stats._mongodb.history_updates import HistoryWriter
 from flask_usage_stats.openapi import openapi_document
 
 PLANS = ["free", "Pro", None]
@@ -34,12 +36,23 @@ def documented_app(projects):
             ),
         ]
     )
+    collection = projects.database.usage_history
+    collection.insert_one({"_id": "since", "at": datetime(2024, 1, 1), "format": 1})
+    quarter = int(time.time()) // 900
+    counts = {(project, quarter - age): 1 + age for project in (7, "text", 1) for age in range(0, 3000, 90)}
+    HistoryWriter(UsageHistory(collection), "w").write(counts, 1, 30, 0.0)
     app = Flask("application")
     for store, prefix in ((ProjectStore(projects), "/api"), (StubStore(error=OSError()), "/down")):
         app.register_blueprint(
-            create_usage_blueprint(store, authenticate=caller, name=f"usage{prefix[1:]}", url_prefix=prefix)
+            create_usage_blueprint(
+                store,
+                authenticate=caller,
+                history=UsageHistory(collection),
+                name=f"usage{prefix[1:]}",
+                url_prefix=prefix,
+            )
         )
-    app.add_url_rule("/openapi.json", view_func=openapi_document)
+    app.add_url_rule("/openapi.json", "openapi_document", lambda: openapi_document(history=True))
     return app
 
 

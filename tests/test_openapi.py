@@ -16,9 +16,18 @@ from support import StubStore, bearer
 
 from flask_usage_stats import ConfigurationError, ProjectStore, create_usage_blueprint
 from flask_usage_stats._core.fields import ALL_FIELDS
+from flask_usage_stats._core.history_parameters import HistoryParametersSchema
 from flask_usage_stats._core.parameters import ParametersSchema
 from flask_usage_stats.openapi import openapi_document
-from flask_usage_stats.schemas import ErrorSchema, GroupSchema, ProjectSchema, UsageSchema
+from flask_usage_stats.schemas import (
+    ErrorSchema,
+    GroupSchema,
+    HistoryBucketSchema,
+    HistoryGroupSchema,
+    HistorySchema,
+    ProjectSchema,
+    UsageSchema,
+)
 
 ADA = bearer("ada")
 
@@ -57,31 +66,44 @@ class TestDocument:
         spoil(first)
         assert json.dumps(openapi_document()) == text
 
-    def test_every_parameter_is_documented(self):
+    @pytest.mark.parametrize(
+        ("path", "schema"), [("/api/usage", ParametersSchema), ("/api/usage/history", HistoryParametersSchema)]
+    )
+    def test_every_parameter_is_documented(self, path, schema):
         """Every query parameter is documented in the order of the parameter table, and so is If-None-Match."""
-        parameters = openapi_document()["paths"]["/api/usage"]["parameters"]
+        parameters = openapi_document(history=True)["paths"][path]["parameters"]
         names = [parameter["name"] for parameter in parameters if parameter["in"] == "query"]
-        assert names == list(ParametersSchema().fields)
+        assert names == list(schema().fields)
         assert [parameter["name"] for parameter in parameters if parameter["in"] != "query"] == ["If-None-Match"]
 
     def test_components_have_the_fields_of_the_schemas(self):
         """Components have prefixed names and the fields of the schemas."""
-        schemas = openapi_document()["components"]["schemas"]
+        schemas = openapi_document(history=True)["components"]["schemas"]
         made_from = {
             "UsageProject": ProjectSchema,
             "UsageGroup": GroupSchema,
             "Usage": UsageSchema,
             "UsageError": ErrorSchema,
+            "UsageHistoryGroup": HistoryGroupSchema,
+            "UsageHistoryBucket": HistoryBucketSchema,
+            "UsageHistory": HistorySchema,
         }
         assert {name: list(schema["properties"]) for name, schema in schemas.items()} == {
             name: list(schema().fields) for name, schema in made_from.items()
         }
 
-    @pytest.mark.parametrize("schema", ["UsageProject", "UsageGroup", "Usage", "UsageError"])
-    def test_every_field_has_a_type(self, schema):
+    def test_the_history_is_documented_on_request(self):
+        """Without a history, there is only the list."""
+        document = openapi_document()
+        assert list(document["paths"]) == ["/api/usage"]
+        assert not [name for name in document["components"]["schemas"] if "History" in name]
+        assert list(validated(openapi_document(history=True))["paths"]) == ["/api/usage", "/api/usage/history"]
+
+    def test_every_field_has_a_type(self):
         """Every field has a type."""
-        for name, field in openapi_document()["components"]["schemas"][schema]["properties"].items():
-            assert "type" in field or "anyOf" in field, name
+        for schema in openapi_document(history=True)["components"]["schemas"].values():
+            for name, field in schema["properties"].items():
+                assert "type" in field or "anyOf" in field, name
 
     @settings(max_examples=300)
     @given(
@@ -127,11 +149,18 @@ class TestResponses:
             (401, "/api/usage", {}),
             (401, "/api/usage", bearer("expired")),
             (500, "/down/usage", ADA),
+            (200, "/api/usage/history", ADA),
+            (200, "/api/usage/history?window=week&groupBy=plan", ADA),
+            (200, "/api/usage/history?groupBy=project&from=2023-12-31&to=2024-01-02", ADA),
+            (200, "/api/usage/history?format=csv", ADA),
+            (400, "/api/usage/history?tz=Mars&limit=1", ADA),
+            (401, "/api/usage/history", {}),
+            (500, "/down/usage/history", ADA),
         ],
     )
     def test_every_response(self, app, method, status, path, headers):
         """Every kind of response, including 304, matches the document."""
-        document = openapi_document(path[: path.index("/", 1)])
+        document = openapi_document(path[: path.index("/", 1)], history=True)
         plain = path.partition("?")[0]
         client = app.test_client()
         response = client.open(path, method=method, headers=headers)
