@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests/servers.py
 
 import counting
 import dataset
+import history
 import http_load
 import measure
 import peers
@@ -187,6 +188,19 @@ def measure_counting(client: MongoClient[Any], uri: str, *, quick: bool) -> dict
     return found
 
 
+def measure_history(client: MongoClient[Any], *, quick: bool) -> dict[str, Any]:
+    database = client[DATABASE]
+    found: dict[str, Any] = {"machine": report.machine(client, report.HISTORY_PACKAGES)}
+    say("Storing the history ...")
+    history.fill(database, quick=quick)
+    say("Requests for the history ...")
+    found["requests"] = history.measure_requests(database, quick=quick)
+    say("A history that grows ...")
+    found["age"] = history.measure_age(database, quick=quick)
+    found["size"] = history.measure_size(database)
+    return found
+
+
 def save(found: dict[str, Any], path: Path) -> None:
     """Write the results to a file. Parts that were not measured stay as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -197,7 +211,7 @@ def save(found: dict[str, Any], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description="Measure the endpoint against its peers.")
     parser.add_argument("--quick", action="store_true", help="few rounds, and do not change the page")
-    parser.add_argument("--only", choices=("endpoint", "counting"), help="measure only one part")
+    parser.add_argument("--only", choices=("endpoint", "counting", "history"), help="measure only one part")
     parser.add_argument("--no-http", action="store_true", help="skip the servers")
     parser.add_argument("--json", type=Path, default=Path("build/benchmark.json"), help="the file for the figures")
     parser.add_argument(
@@ -209,10 +223,12 @@ def main() -> None:
     found: dict[str, Any] = {}
     with mongodb() as uri, MongoClient(uri) as client:
         client.drop_database(DATABASE)
-        if options.only != "counting":
+        if options.only in (None, "endpoint"):
             found |= measure_endpoint(client, uri, quick=options.quick, http=not options.no_http)
-        if options.only != "endpoint":
+        if options.only in (None, "counting"):
             found["counting"] = measure_counting(client, uri, quick=options.quick)
+        if options.only in (None, "history"):
+            found["history"] = measure_history(client, quick=options.quick)
         client.drop_database(DATABASE)
 
     save(found, options.json)

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter
 from pymongo import UpdateOne, WriteConcern
 from pymongo.collection import Collection
 
-from flask_usage_stats import ProjectStore, UsageRecorder
+from flask_usage_stats import ProjectStore, UsageHistory, UsageRecorder
 
 THREADS = 8
 #: Seconds; no flush runs by itself while something is measured.
@@ -130,9 +130,15 @@ def _build_actions(
 class _Flushes:
     """The flushes of one recorder at a time, with one request of each project."""
 
-    def __init__(self, collection: Collection[Any], ids: list[ObjectId], store: ProjectStore) -> None:
+    def __init__(
+        self,
+        collection: Collection[Any],
+        ids: list[ObjectId],
+        store: ProjectStore,
+        history: UsageHistory | None = None,
+    ) -> None:
         self._collection, self._ids, self._store = collection, ids, store
-        self._recorder = UsageRecorder(store, interval=_INTERVAL, timeout=60)
+        self._recorder = UsageRecorder(store, history=history, interval=_INTERVAL, timeout=60)
 
     def restart(self) -> None:
         """Record with a new recorder, for documents without the fields that recorders add."""
@@ -174,15 +180,19 @@ def _measure_flushes_of(
 ) -> dict[str, Any]:
     ids = _first_ids(collection, size)
     ours = _Flushes(collection, ids, ProjectStore(collection))
+    with_history = _Flushes(
+        collection, ids, ProjectStore(collection), UsageHistory(collection.database.counted_history)
+    )
     counts_only = _Flushes(collection, ids, ProjectStore(collection, writers_field=None))
     actions = {
         "ours, the first": ours.flush,
         "ours, the next": ours.flush,
+        "ours, with a history": with_history.flush,
         "ours, `writers_field=None`": counts_only.flush,
         "`bulk_write`, w=1": lambda: _bulk_write(collection, ids, WriteConcern(1)),
         "`bulk_write`, majority and journal": lambda: _bulk_write(collection, ids, WriteConcern("majority", j=True)),
     }
-    prepare = dict(zip(actions, (ours.restart, ours.record, counts_only.record), strict=False))
+    prepare = dict(zip(actions, (ours.restart, ours.record, with_history.record, counts_only.record), strict=False))
     found = measure.side_by_side(
         actions,
         rounds=rounds,
@@ -190,8 +200,8 @@ def _measure_flushes_of(
         prepare=lambda name: prepare[name]() if name in prepare else None,
         clocks=clocks,
     )
-    ours.close()
-    counts_only.close()
+    for flushes in (ours, with_history, counts_only):
+        flushes.close()
     return found
 
 

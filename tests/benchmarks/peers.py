@@ -126,9 +126,9 @@ def eve(collection: Collection[Any], uri: str) -> Flask:
     )
 
 
-def request(app: Flask, query: str = "", **headers: str) -> Callable[[], bytes]:
+def request(app: Flask, query: str = "", path: str = "/api/usage", **headers: str) -> Callable[[], bytes]:
     """Prepare a request once, and return a function that sends it to the WSGI application without a test client."""
-    environ = EnvironBuilder("/api/usage", query_string=query, headers=headers).get_environ()
+    environ = EnvironBuilder(path, query_string=query, headers=headers).get_environ()
 
     def send() -> bytes:
         status = []

@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 
 _PACKAGES = ("flask", "pymongo", "orjson", "flask-jwt-extended", "marshmallow", "eve", "gunicorn", "granian")
 COUNTING_PACKAGES = ("flask", "pymongo", "prometheus-client")
+HISTORY_PACKAGES = ("flask", "pymongo", "orjson")
 _COLOURS = {
     "bare read": "#888888",
     "floor": "#bbbbbb",
@@ -22,6 +23,8 @@ _COLOURS = {
     "ours on gunicorn": "#6bbf59",
     "Express + Mongoose": "#30638e",
 }
+_HISTORY_COLOURS = ("#888888", "#0b6e4f", "#6bbf59", "#edae49", "#d1495b", "#30638e")
+mpl.rcParams.update({"svg.hashsalt": "usage", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
 
 
 def machine(client, packages: tuple[str, ...] = _PACKAGES) -> dict[str, str]:
@@ -57,6 +60,8 @@ def sections(found: dict[str, Any]) -> dict[str, str]:
         parts["figures"] = f"{_stated(found['machine'])}\n\n{tables(found)}"
     if counting := found.get("counting"):
         parts["counting figures"] = f"{_stated(counting['machine'])}\n\n{counting_tables(counting)}"
+    if history := found.get("history"):
+        parts["history figures"] = f"{_stated(history['machine'])}\n\n{history_tables(history)}"
     return parts
 
 
@@ -204,6 +209,39 @@ def _waiting_table(memory: dict[str, Any]) -> str:
     return _table(f"Counting: growth of a process with {number:,} pending projects", head, rows)
 
 
+def history_tables(found: dict[str, Any]) -> str:
+    ages = [
+        [age, _milliseconds(each["wall_min"]), _milliseconds(each["wall_median"])] for age, each in found["age"].items()
+    ]
+    sizes = [[quarters, f"{size} B"] for quarters, size in found["size"].items()]
+    return "\n\n".join(
+        [
+            _history_table(found["requests"]),
+            _table(
+                "History: 100 projects, 30 Berlin days, by the age of the collection",
+                ["stored", "wall, minimum", "wall, median"],
+                ages,
+            ),
+            _table("History: size of a day of a project", ["quarters of an hour with requests", "BSON"], sizes),
+        ]
+    )
+
+
+def _history_table(requests: dict[str, Any]) -> str:
+    names = [name for name in next(iter(requests.values())) if name != "bare read"]
+    rows = []
+    for what, figures in requests.items():
+        bare = figures["bare read"]["wall_median"]
+        ratios = [
+            f"{_milliseconds(figures[name]['wall_median'])} ({figures[name]['wall_median'] / bare:.2f})"
+            if name in figures
+            else ""
+            for name in names
+        ]
+        rows.append([what, _milliseconds(bare), *ratios])
+    return _table("History: wall time per request, median (bare read = 1)", ["read", "bare read", *names], rows)
+
+
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:,.{1 if seconds < 0.1 else 0}f} ms"
 
@@ -238,17 +276,45 @@ def page(found: dict[str, Any], folder: Path) -> None:
     path.write_text(text)
     if "in process" in found:
         plot(found, folder / "performance.svg")
+    if "history" in found:
+        plot_history(found["history"]["requests"], folder / "performance-history.svg")
 
 
 def plot(found: dict[str, Any], path: Path) -> None:
-    mpl.rcParams.update(
-        {"svg.hashsalt": "usage", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
-    )
     http = found.get("http")
     figure, axes = plt.subplots(1, 2 if http else 1, figsize=(11 if http else 6, 4.2), squeeze=False, facecolor="white")
     _draw_ratios(axes[0][0], found["in process"])
     if http:
         _draw_rates(axes[0][1], http)
+    _save(figure, path)
+
+
+def plot_history(requests: dict[str, Any], path: Path) -> None:
+    """Draw the wall time of each kind of request next to the bare read."""
+    figure, axis = plt.subplots(figsize=(11, 4.2), facecolor="white")
+    names = list(next(iter(requests.values())))
+    width = 0.85 / len(names)
+    for index, name in enumerate(names):
+        shown = [(place, figures[name]) for place, figures in enumerate(requests.values()) if name in figures]
+        places = [place + index * width for place, _ in shown]
+        bars = axis.bar(
+            places,
+            [each["wall_median"] * 1e3 for _, each in shown],
+            width * 0.92,
+            color=_HISTORY_COLOURS[index],
+            label=name,
+        )
+        axis.bar_label(bars, [f"{each['wall_median'] * 1e3:,.0f}" for _, each in shown], fontsize=8, padding=2)
+    axis.set_xticks([place + 0.42 - width / 2 for place in range(len(requests))], list(requests))
+    axis.set(yscale="log", ylabel="milliseconds", title="Wall time of a request for the history, median")
+    axis.grid(axis="y", color="#dddddd")
+    axis.set_axisbelow(True)
+    axis.legend(frameon=False, fontsize=9, ncols=3)
+    axis.margins(y=0.25)
+    _save(figure, path)
+
+
+def _save(figure, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
