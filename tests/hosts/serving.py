@@ -11,6 +11,7 @@ from pathlib import Path
 
 from servers import free_port
 
+_STOP_TIMEOUT = 60  # seconds; the driver may wait for each of its threads for 10
 #: The beginning of an application: a function that returns the test's collection with a client for each process.
 COLLECTION = """
 import os
@@ -52,6 +53,7 @@ def serve(
         "HOST_URI": database[0],
         "HOST_DATABASE": database[1],
         "HOME": str(folder),
+        "PYTHONFAULTHANDLER": "1",
         "PYTHONWARNINGS": "always::UserWarning",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")])),
     }
@@ -63,7 +65,12 @@ def serve(
         assert process.poll() is None, log.read_text()
         yield port, log
         process.send_signal(stop)
-        process.wait(30)
+        try:
+            process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # prints the stack of every thread
+            process.wait(10)
+            raise AssertionError(log.read_text()) from None
     finally:
         process.kill()
         process.wait(30)
