@@ -11,7 +11,7 @@ from pathlib import Path
 
 from servers import free_port
 
-_STOP_TIMEOUT = 60  # seconds; the driver may wait for each of its threads for 10
+_STOP_TIMEOUT = 60  # seconds
 #: The beginning of an application: a function that returns the test's collection with a client for each process.
 COLLECTION = """
 import os
