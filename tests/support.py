@@ -60,13 +60,13 @@ def raiser(error):
     return callback
 
 
-def jwt_app(store=None, authenticate=jwt_identity):
+def jwt_app(store=None, authenticate=jwt_identity, history=None):
     """Build an application that signs tokens, with a store mounted if there is one."""
     app = Flask("application")
     app.config.update(JWT_SECRET_KEY=KEY, SECRET_KEY=KEY)
     JWTManager(app)
     if store is not None:
-        app.register_blueprint(create_usage_blueprint(store, authenticate=authenticate))
+        app.register_blueprint(create_usage_blueprint(store, authenticate=authenticate, history=history))
     return app
 
 

@@ -28,8 +28,12 @@ from sybil.parsers.rest import DocTestParser
 from sybil.sybil import Sybil
 from werkzeug.serving import make_server
 
-from flask_usage_stats import ProjectStore, create_usage_blueprint
+from flask_usage_stats import ProjectStore, UsageHistory, create_usage_blueprint
+from flask_usage_stats._core.calendar import get_quarter
+from flask_usage_stats._core.history_parameters import HistoryParametersSchema, parse_history_parameters
 from flask_usage_stats._core.parameters import ParametersSchema, parse_parameters
+from flask_usage_stats._core.timeline import Selection, plan_reading
+from flask_usage_stats._mongodb.history_updates import HistoryWriter
 from flask_usage_stats.errors import InvalidParametersError
 from flask_usage_stats.jwt import jwt_identity
 
@@ -37,7 +41,8 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 PACKAGE = ROOT / "src" / "flask_usage_stats"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SAMPLED = [page for page in PAGES if page.stem == "http-api" or page.parent.name == "examples"]
-DAY = re.compile(r"usage-[0-9]{4}-[0-9]{2}-[0-9]{2}\.csv")
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\.csv")
+NOW = datetime(2026, 3, 30, 10, 20, tzinfo=UTC)
 
 
 def sessions(document):
@@ -70,7 +75,7 @@ def exchange(example):
         got = dict(response.headers)
         for each in (headers, got):
             if "Content-Disposition" in each:
-                each["Content-Disposition"] = DAY.sub("usage-DAY.csv", each["Content-Disposition"])
+                each["Content-Disposition"] = DAY.sub("DAY.csv", each["Content-Disposition"])
         assert first == f"HTTP/1.1 {response.status}"
         assert headers.items() <= got.items()
         assert set(got) - set(headers) <= {"Content-Length", "Cache-Control", "Vary", "ETag"}
@@ -148,9 +153,62 @@ def names(local_mongodb, monkeypatch):
     logging.getLogger("flask_usage_stats").setLevel(logging.NOTSET)  # a page sets the level
 
 
+def fill_history(db, since, counts):
+    """Insert the time since which requests are counted, and the requests of sample projects."""
+    db.usage_history.insert_one({"_id": "since", "at": since, "format": 1})
+    quarters = {
+        (ObjectId(f"507f1f77bcf86cd7994390{project}"), get_quarter(datetime.fromisoformat(moment))): requests
+        for project, moment, requests in counts
+    }
+    HistoryWriter(UsageHistory(db.usage_history), "sample").write(quarters, 1, 30, 0.0)
+
+
+def fill_two_days(db):
+    """Insert the history of the HTTP API page: 8,100 requests on one day in Berlin, and 912 on the next."""
+    counts = [
+        (12, "2026-03-28T23:00Z", 100),
+        (12, "2026-03-29T08:45Z", 5300),
+        (11, "2026-03-29T12:30Z", 1900),
+        (14, "2026-03-29T21:45Z", 700),
+        (13, "2026-03-29T16:15Z", 100),
+        (12, "2026-03-29T22:00Z", 612),
+        (11, "2026-03-30T07:30Z", 210),
+        (14, "2026-03-30T10:15Z", 90),
+    ]
+    fill_history(db, datetime(2026, 3, 28, 23), counts)
+
+
+def fill_three_months(db):
+    """Insert the history of the examples."""
+    counts = [
+        (12, "2026-01-14T09:00Z", 21_400),
+        (11, "2026-01-20T12:00Z", 9800),
+        (13, "2026-01-09T16:00Z", 410),
+        (12, "2026-02-11T09:00Z", 20_900),
+        (11, "2026-02-17T12:00Z", 9900),
+        (14, "2026-02-24T20:00Z", 4200),
+        (13, "2026-02-05T16:00Z", 380),
+        (12, "2026-03-04T09:00Z", 5150),
+        (11, "2026-03-07T12:00Z", 2300),
+        (12, "2026-03-12T09:00Z", 5240),
+        (14, "2026-03-14T20:00Z", 1850),
+        (11, "2026-03-17T12:00Z", 2750),
+        (12, "2026-03-19T09:00Z", 4980),
+        (14, "2026-03-25T20:00Z", 3100),
+        (12, "2026-03-26T09:00Z", 5020),
+        (13, "2026-03-27T16:00Z", 95),
+        (11, "2026-03-30T07:30Z", 210),
+    ]
+    fill_history(db, datetime(2025, 12, 3, 10), counts)
+
+
 @pytest.fixture
-def sample(names):
+def sample(names, page, monkeypatch):
     """Insert the sample projects, and return the names that map each documented token to its owner."""
+    if page in SAMPLED:
+        monkeypatch.setattr("flask_usage_stats._core.clock.get_now", lambda: NOW)
+        fill_sample_history = fill_three_months if page.parent.name == "examples" else fill_two_days
+        fill_sample_history(names["db"])
     rows = [dict(row) for row in SAMPLE_ROWS]
     owner = ObjectId("507f191e810c19729de860ea")  # fixed, because cursors contain a checksum of it
     for row in rows:
@@ -170,8 +228,9 @@ def sample(names):
     counted = ProjectStore(names["db"].projects, fields={"lastRequestAt": "lastRequestAt"})
     down = ProjectStore(MongoClient("mongodb://localhost:27017").platform.projects, timeout=0.3)
     down._open().database.client.close()
+    history = UsageHistory(names["db"].usage_history)
     callers = {
-        "Bearer TOKEN": (names["store"], lambda: owner),
+        "Bearer TOKEN": (names["store"], lambda: owner, history),
         "Bearer TOKEN-OF-ANOTHER-USER": (names["store"], lambda: "other"),
         "Bearer TOKEN-OF-A-NEW-USER": (names["store"], lambda: "new"),
         "Bearer TOKEN-OF-A-COUNTED-USER": (counted, lambda: "counted"),
@@ -267,10 +326,24 @@ def test_something_is_run():
     assert docstrings >= 7
 
 
+def get_section(heading, end):
+    """Return the part of the HTTP API documentation from a heading to the next line that begins with *end*."""
+    page = (ROOT / "docs" / "http-api.md").read_text()
+    return page.partition(f"\n{heading}\n")[2].partition(f"\n{end}")[0]
+
+
+@pytest.mark.parametrize(
+    ("heading", "schema"), [("## Parameters", ParametersSchema), ("### History parameters", HistoryParametersSchema)]
+)
+def test_parameter_tables(heading, schema):
+    """The tables list the parameters in the order in which errors are reported."""
+    rows = re.findall(r"^\| (`.*?`) \|", get_section(heading, "#"), re.MULTILINE)
+    assert [name for row in rows for name in re.findall(r"`(\w+)`", row)] == list(schema().fields)
+
+
 def test_every_message():
     """The HTTP API documentation lists every error message for an invalid parameter."""
-    page = (ROOT / "docs" / "http-api.md").read_text()
-    table = page.partition("### 400")[2].partition("### 401")[0]
+    table = get_section("### 400: a parameter is invalid", "### ")
     bad = {name: ["", ""] for name in ParametersSchema().fields}
     for requests in (
         {name: [""] for name in bad},
@@ -285,6 +358,37 @@ def test_every_message():
             assert f"`{message}`" in table
     once = ParametersSchema().validate(bad)
     assert [name for name, (message,) in once.items() if message != f"{name} must not be repeated"] == [
+        "status",
+        "projectType",
+        "plan",
+        "without",
+        "groupBy",
+    ]
+
+
+def test_every_message_of_the_history():
+    """The same is true for the parameters of the history."""
+    table = get_section("### 400: a parameter of the history is invalid", "### ")
+    names = list(HistoryParametersSchema().fields)
+    for requests in (
+        {name: [""] for name in names},
+        {"from": ["2026-03-28"], "to": ["2026-03-28"]},
+        {"from": ["2026-01-01"], "to": ["2026-04-03"], "window": ["hour"]},
+        {"limit": ["5"]},
+        {"From": ["2026-03-28"]},
+    ):
+        with pytest.raises(InvalidParametersError) as caught:
+            parse_history_parameters(requests, NOW)
+        for (message,) in caught.value.errors.values():
+            assert f"`{message}`" in table
+    with pytest.raises(InvalidParametersError) as caught:
+        plan_reading(
+            Selection([1] * 5000, {}, {}), parse_history_parameters({}, NOW), datetime(2026, 1, 1, tzinfo=UTC), NOW
+        )
+    assert f"`{caught.value}`" in table
+    once = HistoryParametersSchema().validate({name: ["", ""] for name in names})
+    assert [name for name, (message,) in once.items() if message != f"{name} must not be repeated"] == [
+        "project",
         "status",
         "projectType",
         "plan",
