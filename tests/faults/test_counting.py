@@ -16,8 +16,7 @@ from faults.test_replica_set import step_down
 from support import ROOT
 
 from flask_usage_stats._mongodb import writer_entries
-from flask_usage_stats._recording import ledger
-from flask_usage_stats._recording import recorder as recorder_module
+from flask_usage_stats._recording import flusher, ledger
 
 GROUP = "Counting"
 #: How often a fault occurs within one test.
@@ -223,7 +222,7 @@ def test_projects_change_while_they_are_counted(count_trial, server):
 def test_entries_removed_while_in_doubt(count_trial, server, proxy, monkeypatch):
     """A batch that can no longer be recognized in the documents is never sent again."""
     monkeypatch.setattr(writer_entries, "_ENTRY_LIFETIME", timedelta(seconds=0.4))
-    monkeypatch.setattr(recorder_module, "MAX_DOUBT", 0.3)
+    monkeypatch.setattr(flusher, "MAX_DOUBT", 0.3)
     cut, other = count_trial.recorder(proxy.uri, interval=3600), count_trial.recorder(server.uri, interval=3600)
     for number in range(PROJECTS):
         count_trial.record(cut, number, 2)
@@ -234,7 +233,9 @@ def test_entries_removed_while_in_doubt(count_trial, server, proxy, monkeypatch)
     for number in range(PROJECTS):
         count_trial.record(other, number, 3)
     assert other.flush()
-    assert not count_trial.projects.count_documents({f"usageWriters.{cut._state.writer.name}": {"$exists": True}})
+    assert not count_trial.projects.count_documents(
+        {f"usageWriters.{cut._state.flusher.writer.name}": {"$exists": True}}
+    )
     proxy.mend()
     count_trial.flush()
     count_trial.counted = count_trial.stored().total()

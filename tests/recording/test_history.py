@@ -10,7 +10,7 @@ from bson import ObjectId
 
 from flask_usage_stats import ConfigurationError, ProjectStore, StoreError, UsageHistory, UsageRecorder
 from flask_usage_stats._mongodb.bulk_updates import BulkUpdates
-from flask_usage_stats._recording import recorder as module
+from flask_usage_stats._recording import flusher as module
 
 HEX = "507f1f77bcf86cd799439011"
 
@@ -79,7 +79,7 @@ def test_both_have_the_same_number(recorder, any_projects, any_history):
 def test_the_history_is_repeated_alone(recorder, any_projects, caplog):
     """If only the history fails, the counts are not sent again, and the next batch waits."""
     error = StoreError("the history could not be written: AutoReconnect")
-    writer = recorder._state.history_writer = FailingWriter(error, error, {}, {})
+    writer = recorder._state.flusher.history_writer = FailingWriter(error, error, {}, {})
     recorder.record("blog", 2)
     assert not recorder.flush()
     recorder.record("blog", 5)
@@ -100,10 +100,13 @@ def test_without_entries(any_projects, any_history):
     store = ProjectStore(any_projects, writers_field=None)
     recorder = UsageRecorder(store, history=UsageHistory(any_history), interval=3600)
     recorder._state.is_started = True
-    real, recorder._state.history_writer = recorder._state.history_writer, FailingWriter(StoreError("x"))
+    real, recorder._state.flusher.history_writer = (
+        recorder._state.flusher.history_writer,
+        FailingWriter(StoreError("x")),
+    )
     recorder.record("blog", 2)
     assert not recorder.flush()
-    recorder._state.history_writer = real
+    recorder._state.flusher.history_writer = real
     assert recorder.flush()
     assert (counts(any_projects), sums(any_history)) == ({"blog": 2}, {"blog": 2})
     assert recorder.stats.written == 2
@@ -111,7 +114,7 @@ def test_without_entries(any_projects, any_history):
 
 def test_the_history_is_given_up_when_its_entries_may_be_gone(recorder, any_projects, monkeypatch, caplog):
     """After nearly an hour, the history lacks the batch, since it could be added twice; the counts have it."""
-    recorder._state.history_writer = writer = FailingWriter(StoreError("x"))
+    recorder._state.flusher.history_writer = writer = FailingWriter(StoreError("x"))
     recorder.record("blog", 2)
     assert not recorder.flush()
     monkeypatch.setattr(module, "MAX_DOUBT", -1)
@@ -124,7 +127,7 @@ def test_the_history_is_given_up_when_its_entries_may_be_gone(recorder, any_proj
 
 def test_what_the_history_lacks_is_logged_once(recorder, caplog):
     """One line for each flush says how many requests are missing, by cause."""
-    recorder._state.history_writer = FailingWriter({"refused": 2, "uncountable": 1}, {})
+    recorder._state.flusher.history_writer = FailingWriter({"refused": 2, "uncountable": 1}, {})
     recorder.record("blog", 3)
     assert recorder.flush()
     recorder.record("blog", 3)

@@ -20,7 +20,7 @@ from flask_usage_stats import ConfigurationError, ProjectStore, StoreError, Usag
 from flask_usage_stats._mongodb.bulk_updates import BulkUpdates
 from flask_usage_stats._mongodb.count_updates import BatchUpdate
 from flask_usage_stats._mongodb.writer_entries import EntryPruner
-from flask_usage_stats._recording import recorder as module
+from flask_usage_stats._recording import flusher as module
 
 DROPPED = {"full": 0, "unknown": 0, "uncountable": 0, "refused": 0, "in_doubt": 0, "invalid": 0}
 
@@ -57,8 +57,8 @@ class BrokenWriter:
 
 def with_writer(*results, **options):
     recorder = UsageRecorder(ProjectStore(mongomock.MongoClient().platform.projects), **options)
-    recorder._state.writer = BrokenWriter(*results)
-    return recorder, recorder._state.writer
+    recorder._state.flusher.writer = BrokenWriter(*results)
+    return recorder, recorder._state.flusher.writer
 
 
 def test_counts_are_added(any_projects, recorder):
@@ -398,11 +398,12 @@ class TestThread:
         any_projects.insert_one({"_id": "blog"})
         recorder = UsageRecorder(ProjectStore(any_projects), interval=0.01)
         recorder.record("blog")
+        thread = recorder._state.thread
         assert recorder.close()
-        threads = threading.active_count()
+        assert not thread.is_alive()
         recorder.record("blog")
         time.sleep(0.05)
-        assert threading.active_count() == threads
+        assert recorder._state.thread is thread  # others of the process, such as the driver's, may end meanwhile
         assert recorder.stats.pending == 1
         assert recorder.close()
         assert any_projects.find_one()["totalRequest"] == 2

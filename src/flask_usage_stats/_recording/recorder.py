@@ -1,9 +1,7 @@
-"""The recorder: it counts requests in memory, and a thread writes the counts to the projects."""
+"""The recorder: it counts requests in memory, and its thread writes them at intervals."""
 
-import logging
 import secrets
 import threading
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic, time
@@ -14,19 +12,17 @@ from uuid import UUID
 from bson import ObjectId
 
 from .._core.owners import OwnerType
-from .._core.project_ids import ProjectId, is_project_id
-from .._core.text import escape, short_repr
+from .._core.project_ids import is_project_id
+from .._core.text import short_repr
 from .._mongodb.counters import CountWriter
 from .._mongodb.history import UsageHistory
 from .._mongodb.history_updates import HistoryWriter
 from .._mongodb.store import ProjectStore, add_recorder, get_mapping, validate_timeout
-from .._mongodb.writer_entries import MAX_DOUBT
-from ..errors import ConfigurationError, UsageStatsError
+from ..errors import ConfigurationError
+from .flusher import Flusher
 from .hooks import Application, CountRule, ProjectIdCallback, add_hooks
-from .ledger import Batch, Ledger
+from .ledger import Ledger
 from .processes import register_exit, register_fork
-
-_logger: Final = logging.getLogger("flask_usage_stats")
 
 _MAX_REQUESTS: Final = 2**53  # of one call
 #: Why requests are dropped.
@@ -56,45 +52,19 @@ class RecorderStats:
     oldest: float
 
 
-@dataclass(slots=True, eq=False)
-class _Attempt:
-    """A batch that was sent. Its result is in doubt as long as the batch is in the ledger."""
-
-    batch: Batch
-    #: When it was sent for the first time, in seconds of the monotonic clock.
-    started: float
-    #: Why projects were not incremented; ``None`` until it is known which were.
-    dropped: Mapping[ProjectId, str] | None = None
-
-
 class _ProcessState:
     """Everything that belongs to one process.
 
     It is built when it is first used, after a fork and after gevent has replaced the locks of Python.
     """
 
-    def __init__(
-        self, ledger: Ledger, writer: CountWriter, history_writer: HistoryWriter | None, *, is_closed: bool
-    ) -> None:
-        self.ledger, self.writer, self.history_writer = ledger, writer, history_writer
-        #: Held while batches are written.
-        self.writing = threading.Lock()
-        #: The batch that was sent last.
-        self.attempt: _Attempt | None = None
-        self.failures = 0
-        #: The dropped requests that were logged.
-        self.logged: Counter[str] = Counter()
-        #: The requests that are missing in the history, since the last log message.
-        self.lost: Counter[str] = Counter()
+    def __init__(self, flusher: Flusher, *, is_closed: bool) -> None:
+        self.flusher = flusher
         #: Whether the thread was started, or must not be.
         self.is_started = is_closed
         self.starting = threading.Lock()
         self.thread: threading.Thread | None = None
         self.stop = threading.Event()
-
-    def is_in_doubt(self, batch: Batch) -> bool:
-        """Return whether a batch of the ledger may have been applied."""
-        return self.attempt is not None and self.attempt.batch is batch
 
 
 class UsageRecorder:
@@ -168,9 +138,9 @@ class UsageRecorder:
             and not isinstance(n, bool)
             and is_project_id(project_id, self._id_type)
         ):
-            state.ledger.add(project_id, n)
+            state.flusher.ledger.add(project_id, n)
         else:
-            state.ledger.add(None, 1)
+            state.flusher.ledger.add(None, 1)
         if not state.is_started:
             self._start(state)
 
@@ -197,7 +167,7 @@ class UsageRecorder:
 
         :returns: whether nothing is pending.
         """
-        return self._flush(self._state)
+        return self._state.flusher.flush()
 
     def close(self, timeout: float = 5.0) -> bool:
         """Stop the thread after it has written what is pending.
@@ -213,16 +183,16 @@ class UsageRecorder:
         state.stop.set()
         if state.thread is not None:
             state.thread.join(timeout)
-        return self._flush(state, deadline)
+        return state.flusher.flush(deadline)
 
     @property
     def stats(self) -> RecorderStats:
         """What this process has recorded so far."""
         state = self._state
-        totals = state.ledger.measure()
+        totals = state.flusher.ledger.measure()
         dropped = MappingProxyType({cause: totals.dropped.get(cause, 0) for cause in _CAUSES})
         oldest = 0.0 if totals.oldest is None else max(0.0, time() - totals.oldest)
-        return RecorderStats(totals.written, totals.pending, dropped, state.failures, oldest)
+        return RecorderStats(totals.written, totals.pending, dropped, state.flusher.failures, oldest)
 
     def reset_after_fork(self) -> None:
         """Start with zero in a forked process. What was pending before the fork is written by its parent."""
@@ -233,12 +203,15 @@ class UsageRecorder:
         state = self._states.get(None)
         if state is None:
             name = secrets.token_hex(4)
-            state = _ProcessState(
+            flusher = Flusher(
                 Ledger(self._max_pending, self._id_type),
                 CountWriter(self._store, name),
                 None if self._history is None else HistoryWriter(self._history, name),
-                is_closed=self._is_closed,
+                self._timeout,
+                recorded_paths=get_mapping(self._store).recorded_paths,
+                has_default_ids=self._id_type is None,
             )
+            state = _ProcessState(flusher, is_closed=self._is_closed)
             # Another thread may have built one meanwhile.
             state = self._states.setdefault(None, state)
         return state
@@ -263,95 +236,11 @@ class UsageRecorder:
 
     def _run(self, state: _ProcessState) -> None:
         while not state.stop.wait(self._interval):
-            self._flush(state)
-        self._flush(state)
-
-    def _flush(self, state: _ProcessState, deadline: float | None = None) -> bool:
-        """Write what is pending, and log what failed or was dropped. Return whether nothing is pending."""
-        if not state.writing.acquire(timeout=-1 if deadline is None else max(0.0, deadline - monotonic())):
-            return False
-        try:
-            self._write_batches(state, deadline)
-        except Exception as error:  # noqa: BLE001 # of the driver or the store's callable: the thread must survive
-            state.failures += 1
-            pending = state.ledger.measure().pending
-            _logger.error(  # noqa: TRY400 # a traceback would have many lines and could contain values
-                "counts of %d requests could not be written and stay pending: %s", pending, _describe(error)
-            )
-        finally:
-            totals = state.ledger.measure()
-            dropped, state.logged = Counter(totals.dropped) - state.logged, Counter(totals.dropped)
-            lost, state.lost = state.lost, Counter()
-            state.writing.release()
-        if dropped:
-            self._log_dropped(dropped)
-        if lost:
-            causes = ", ".join(f"{cause} {requests}" for cause, requests in sorted(lost.items()))
-            _logger.error("the history lacks %d counted requests: %s", lost.total(), causes)
-        return totals.pending == 0
-
-    def _log_dropped(self, dropped: Counter[str]) -> None:
-        remedies = {
-            "refused": f"the collection's validator must allow {', '.join(get_mapping(self._store).recorded_paths)}"
-        }
-        if self._id_type is None:
-            remedies["unknown"] = "ids with 24 hexadecimal digits are ObjectIds, unless id_type=str is passed"
-        causes = [
-            f"{cause} {requests}" + (f" ({remedies[cause]})" if cause in remedies else "")
-            for cause, requests in sorted(dropped.items())
-        ]
-        level = logging.ERROR if "refused" in dropped else logging.WARNING
-        _logger.log(level, "counts of %d requests were dropped: %s", dropped.total(), ", ".join(causes))
-
-    def _write_batches(self, state: _ProcessState, deadline: float | None) -> None:
-        """Write the batch that is in doubt, and then everything that waits."""
-        batches = state.ledger.get_batches()
-        if batches and state.is_in_doubt(batches[0]):
-            self._write(state, batches[0], deadline)
-            batches = state.ledger.get_batches()
-        try:
-            while batches and (deadline is None or monotonic() < deadline):
-                self._write(state, batches[0], deadline)
-                batches.pop(0)
-        finally:
-            # A batch in doubt must be sent again with its number; any other gets a new one.
-            state.ledger.put_back([batch for batch in batches if not state.is_in_doubt(batch)])
-
-    def _write(self, state: _ProcessState, batch: Batch, deadline: float | None) -> None:
-        """Write a batch to the projects, and then to the history.
-
-        An exception of a signal handler can interrupt this at any point, so the batch is in doubt before it is sent.
-        """
-        is_repeated = state.is_in_doubt(batch)
-        if state.attempt is None or not is_repeated:
-            state.attempt = _Attempt(batch, monotonic())
-        attempt = state.attempt
-        # Later, entries could have been removed, and a batch that was applied would not be recognized.
-        is_too_late = is_repeated and max(monotonic() - attempt.started, time() - batch.number / 1000) > MAX_DOUBT
-        timeout = self._timeout if deadline is None else min(self._timeout, max(0.001, deadline - monotonic()))
-        if attempt.dropped is None and is_too_late:
-            attempt.dropped = dict.fromkeys(batch.increments, "in_doubt")
-        elif attempt.dropped is None:
-            try:
-                attempt.dropped = state.writer.write(batch.increments, batch.number, timeout, is_repeated=is_repeated)
-            except Exception:
-                if not is_repeated and not state.writer.is_in_doubt:
-                    state.attempt = None
-                raise
-        if state.history_writer is not None:
-            counts = {pair: n for pair, n in batch.quarters.items() if pair[0] not in attempt.dropped}
-            if is_too_late:
-                state.lost["in_doubt"] += sum(counts.values())
-            elif counts:
-                state.lost += state.history_writer.write(counts, batch.number, timeout, batch.oldest)
-        state.ledger.settle(batch, attempt.dropped)
+            state.flusher.flush()
+        state.flusher.flush()
 
 
 def _validate_id_type(id_type: OwnerType | None) -> OwnerType | None:
     if id_type not in (None, str, int, ObjectId, UUID):
         raise ConfigurationError(f"id_type must be str, int, ObjectId or UUID, got {short_repr(id_type)}")
     return id_type
-
-
-def _describe(error: Exception) -> str:
-    return escape(str(error)) if isinstance(error, UsageStatsError) else type(error).__name__
