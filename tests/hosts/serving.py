@@ -11,7 +11,7 @@ from pathlib import Path
 
 from servers import free_port
 
-_STOP_TIMEOUT = 60  # seconds
+_STOP_TIMEOUT = 30  # seconds
 #: The beginning of an application: a function that returns the test's collection with a client for each process.
 COLLECTION = """
 import os
@@ -58,6 +58,9 @@ def serve(
         "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")])),
     }
     arguments = [argument.replace("{port}", str(port)) for argument in command]
+    # A shell without job control lets its background commands ignore Ctrl-C, and the servers would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("wb") as file:
         process = subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environment, stdout=file, stderr=file)
     try:
