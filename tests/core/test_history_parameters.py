@@ -115,6 +115,7 @@ def test_unknown_names_are_ignored():
         ({"format": "xml"}, {"format": ["format must be one of json, csv"]}),
         ({"From": "2026-01-01"}, {"from": ["from must have exactly this spelling, without brackets"]}),
         ({"project[]": "7"}, {"project": ["project must have exactly this spelling, without brackets"]}),
+        ({"Limit": "7", "sort[]": "name", "sort": "name", "limit[a]": "8"}, {"limit": ["limit is not a parameter of the history"], "sort": ["sort is not a parameter of the history"]}),
         ({"limit": "7", "minRequests": "1"}, {"limit": ["limit is not a parameter of the history"], "minRequests": ["minRequests is not a parameter of the history"]}),
     ],
 )  # fmt: skip

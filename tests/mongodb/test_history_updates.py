@@ -147,6 +147,17 @@ class TestSince:
             writer.write({(1, QUARTER + 2): 1}, NUMBER, 5, oldest)
         assert any_history.find_one({"_id": "since"}) == {"_id": "since", "at": MIDNIGHT, "format": 1}
 
+    @pytest.mark.parametrize("validator", [{"n": {"$exists": True}}, {"at": {"$type": "string"}}])
+    def test_a_validator_that_refuses_it(self, database, validator):
+        """Without it, nothing can be read, so the counts are dropped; a later one is written if it is allowed then."""
+        collection = database.create_collection("strict", validator=validator)
+        writer = writer_for(collection)
+        assert write(writer, {(1, QUARTER): 2, (2, QUARTER): 3}) == {"refused": 5}
+        assert collection.count_documents({}) == 0
+        database.command("collMod", "strict", validator={})
+        assert write(writer, {(1, QUARTER): 1}, NUMBER + 1) == {}
+        assert collection.count_documents({}) == 2
+
     def test_a_removed_document_is_stored_again(self, any_history, monkeypatch):
         """The document is stored again within an hour."""
         now = [0.0]

@@ -7,10 +7,13 @@ from collections import Counter
 import mongomock
 import pytest
 from bson import ObjectId
+from pymongo import MongoClient
+from servers import free_port
 
 from flask_usage_stats import ConfigurationError, ProjectStore, StoreError, UsageHistory, UsageRecorder
 from flask_usage_stats._mongodb.bulk_updates import BulkUpdates
-from flask_usage_stats._recording import flusher as module
+from flask_usage_stats._recording import history_queue as module
+from flask_usage_stats._recording import ledger
 
 HEX = "507f1f77bcf86cd799439011"
 
@@ -31,8 +34,8 @@ def recorder(any_projects, any_history):
 class FailingWriter:
     """A history writer whose calls raise or return the given results, one after the other."""
 
-    def __init__(self, *results):
-        self.results, self.calls = list(results), []
+    def __init__(self, *results, is_in_doubt=True):
+        self.results, self.calls, self.is_in_doubt = list(results), [], is_in_doubt
 
     def write(self, counts, number, timeout, oldest):
         self.calls.append((dict(Counter({project: n for (project, _), n in counts.items()})), number))
@@ -77,21 +80,60 @@ def test_both_have_the_same_number(recorder, any_projects, any_history):
 
 
 def test_the_history_is_repeated_alone(recorder, any_projects, caplog):
-    """If only the history fails, the counts are not sent again, and the next batch waits."""
+    """If only the history fails, the counts are not sent again, and those of later flushes do not wait for it."""
     error = StoreError("the history could not be written: AutoReconnect")
-    writer = recorder._state.flusher.history_writer = FailingWriter(error, error, {}, {})
+    writer = recorder._state.flusher.history.writer = FailingWriter(error, error, {}, {})
     recorder.record("blog", 2)
     assert not recorder.flush()
     recorder.record("blog", 5)
     assert not recorder.flush()
-    assert counts(any_projects)["blog"] == 9
-    assert (recorder.stats.written, recorder.stats.pending, recorder.stats.failures) == (0, 7, 2)
-    assert recorder.flush()
     assert counts(any_projects)["blog"] == 14
+    assert (recorder.stats.written, recorder.stats.pending, recorder.stats.failures) == (7, 0, 2)
+    assert recorder.flush()
     (first, *again, last) = writer.calls
     assert again == [first, first]
     assert (first[0], last[0]) == ({"blog": 2}, {"blog": 5})
-    assert {record.levelno for record in caplog.records} == {logging.ERROR}
+    assert first[1] < last[1]
+    failed = "%d counted requests could not be added to the history and wait: the history could not be written: AutoReconnect"
+    assert [(record.levelno, record.message) for record in caplog.records] == [
+        (logging.ERROR, failed % 2),
+        (logging.ERROR, failed % 7),
+    ]
+
+
+def test_a_history_that_fails_is_tried_once_in_a_flush(recorder, any_projects, monkeypatch):
+    """Each batch of counts is written, and only the first one waits for the history."""
+    monkeypatch.setattr(ledger, "BATCH_SIZE", 2)
+    any_projects.insert_many({"_id": number} for number in range(3))
+    writer = recorder._state.flusher.history.writer = FailingWriter(StoreError("x"), {}, {})
+    for number in range(3):
+        recorder.record(number)
+    assert not recorder.flush()
+    assert (recorder.stats.written, len(writer.calls)) == (3, 1)
+    assert recorder.flush()
+    assert [len(call[0]) for call in writer.calls] == [2, 2, 1]
+
+
+def test_too_many_pairs_wait_for_the_history(any_projects, any_history, caplog):
+    """The oldest batches are lost, also of the history's own queue."""
+    any_projects.insert_many({"_id": number} for number in range(3))
+    recorder = UsageRecorder(
+        ProjectStore(any_projects), history=UsageHistory(any_history), interval=3600, max_pending=3
+    )
+    recorder._state.is_started = True
+    real = recorder._state.flusher.history.writer
+    recorder._state.flusher.history.writer = FailingWriter(*[StoreError("x")] * 3)
+    for number, n in ((0, 2), (1, 3), (2, 4)):
+        recorder.record(number, n)
+        recorder.record((number + 1) % 3)
+        assert not recorder.flush()
+    assert [message for message in caplog.messages if "lacks" in message] == [
+        "the history lacks 3 counted requests: full 3",
+        "the history lacks 4 counted requests: full 4",
+    ]
+    recorder._state.flusher.history.writer = real
+    assert recorder.flush()
+    assert sums(any_history) == {2: 4, 0: 1}
 
 
 def test_without_entries(any_projects, any_history):
@@ -100,13 +142,11 @@ def test_without_entries(any_projects, any_history):
     store = ProjectStore(any_projects, writers_field=None)
     recorder = UsageRecorder(store, history=UsageHistory(any_history), interval=3600)
     recorder._state.is_started = True
-    real, recorder._state.flusher.history_writer = (
-        recorder._state.flusher.history_writer,
-        FailingWriter(StoreError("x")),
-    )
+    queue = recorder._state.flusher.history
+    real, queue.writer = queue.writer, FailingWriter(StoreError("x"))
     recorder.record("blog", 2)
     assert not recorder.flush()
-    recorder._state.flusher.history_writer = real
+    queue.writer = real
     assert recorder.flush()
     assert (counts(any_projects), sums(any_history)) == ({"blog": 2}, {"blog": 2})
     assert recorder.stats.written == 2
@@ -114,7 +154,7 @@ def test_without_entries(any_projects, any_history):
 
 def test_the_history_is_given_up_when_its_entries_may_be_gone(recorder, any_projects, monkeypatch, caplog):
     """After nearly an hour, the history lacks the batch, since it could be added twice; the counts have it."""
-    recorder._state.flusher.history_writer = writer = FailingWriter(StoreError("x"))
+    recorder._state.flusher.history.writer = writer = FailingWriter(StoreError("x"))
     recorder.record("blog", 2)
     assert not recorder.flush()
     monkeypatch.setattr(module, "MAX_DOUBT", -1)
@@ -125,9 +165,46 @@ def test_the_history_is_given_up_when_its_entries_may_be_gone(recorder, any_proj
     assert caplog.messages[-1] == "the history lacks 2 counted requests: in_doubt 2"
 
 
+def test_the_history_is_not_given_up_if_nothing_reached_it(recorder, any_projects, monkeypatch):
+    """A batch that was certainly not written can be sent at any time."""
+    monkeypatch.setattr(module, "MAX_DOUBT", -1)
+    recorder._state.flusher.history.writer = writer = FailingWriter(StoreError("x"), {}, is_in_doubt=False)
+    recorder.record("blog", 2)
+    assert not recorder.flush()
+    assert recorder.flush()
+    assert [call[0] for call in writer.calls] == [{"blog": 2}] * 2
+
+
+@pytest.mark.parametrize("cause", ["callable", "server"])
+def test_a_history_that_cannot_be_opened(any_projects, any_history, cause):
+    """The counts are written without it, and the history gets them later."""
+    any_projects.insert_one({"_id": "blog"})
+    client = MongoClient("localhost", free_port(), serverSelectionTimeoutMS=10)
+    failing = [True] if cause == "server" else [True, True]
+
+    def open_history():
+        if not failing:
+            return any_history
+        if cause == "callable":
+            raise RuntimeError("secret")
+        return client.platform.usage_history
+
+    recorder = UsageRecorder(ProjectStore(any_projects), history=UsageHistory(open_history), interval=3600, timeout=1)
+    recorder._state.is_started = True
+    expected = {"blog": len(failing)}
+    while failing:
+        recorder.record("blog")
+        assert not recorder.flush()
+        failing.pop()
+    assert counts(any_projects) == expected
+    assert recorder.flush()
+    assert sums(any_history) == expected
+    client.close()
+
+
 def test_what_the_history_lacks_is_logged_once(recorder, caplog):
     """One line for each flush says how many requests are missing, by cause."""
-    recorder._state.flusher.history_writer = FailingWriter({"refused": 2, "uncountable": 1}, {})
+    recorder._state.flusher.history.writer = FailingWriter({"refused": 2, "uncountable": 1}, {})
     recorder.record("blog", 3)
     assert recorder.flush()
     recorder.record("blog", 3)

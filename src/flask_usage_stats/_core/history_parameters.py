@@ -128,5 +128,6 @@ def _parse_range(data: Mapping[str, Any], zone: ZoneInfo, now: datetime) -> tupl
 
 def _find_unsupported(arguments: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
     yield from find_misspelled(arguments, _NAMES)
-    for name in sorted((PARAMETER_NAMES - _NAMES) & arguments.keys()):
+    foreign = PARAMETER_NAMES - _NAMES
+    for name in sorted((foreign & arguments.keys()) | {name for name, _ in find_misspelled(arguments, foreign)}):
         yield name, f"{name} is not a parameter of the history"

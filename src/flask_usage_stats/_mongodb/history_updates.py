@@ -2,12 +2,11 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 from typing import Final, NamedTuple
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, WriteError
 
 from .._core.project_ids import ProjectId
 from .bulk_updates import DUPLICATE_KEY, VALIDATION_FAILED, BatchWriter, BulkUpdates, Operation
@@ -65,24 +64,31 @@ class HistoryWriter(BatchWriter):
             day, index = divmod(quarter, _QUARTERS_PER_DAY)
             days[_Day(project, day)][index] = requests
         with self.begin(open_history(self._history), timeout) as updates:
-            if not self._ensure_since(updates, oldest):
-                return Counter({"later format": sum(counts.values())})
+            refusal = self._ensure_since(updates, oldest)
+            if refusal is not None:
+                return Counter({refusal: sum(counts.values())})
             dropped = self._add(updates, days, number)
             self._pruner.prune(updates, {day: day.build_id() for day in days})
         return dropped
 
-    def _ensure_since(self, updates: BulkUpdates, oldest: float) -> bool:
-        """Store since when the history has counts, unless that is stored. Return whether this version can write it."""
+    def _ensure_since(self, updates: BulkUpdates, oldest: float) -> str | None:
+        """Store since when the history has counts, unless that is stored. Return why nothing can be added, if so."""
         if monotonic() < self._since_expires:
-            return True
+            return None
         content = {"at": to_entry(int(oldest // _QUARTER * _QUARTER * 1000)), "format": FORMAT}
         updates.is_sent = True
-        with suppress(DuplicateKeyError):  # another process was first
+        try:
             updates.collection.update_one({"_id": SINCE_ID}, {"$setOnInsert": content}, upsert=True)
+        except DuplicateKeyError:  # another process was first
+            pass
+        except WriteError as error:
+            if error.code != VALIDATION_FAILED:
+                raise
+            return "refused"
         if not has_known_format(updates.collection.find_one({"_id": SINCE_ID}) or content):
-            return False
+            return "later format"
         self._since_expires = monotonic() + _SINCE_LIFETIME
-        return True
+        return None
 
     def _add(self, updates: BulkUpdates, days: Mapping[_Day, Mapping[int, int]], number: int) -> Counter[str]:
         dropped: Counter[str] = Counter()

@@ -11,9 +11,9 @@ from typing import Final
 from .._core.project_ids import ProjectId
 from .._core.text import escape
 from .._mongodb.counters import CountWriter
-from .._mongodb.history_updates import HistoryWriter
 from .._mongodb.writer_entries import MAX_DOUBT
 from ..errors import UsageStatsError
+from .history_queue import HistoryQueue
 from .ledger import Batch, Ledger
 
 _logger: Final = logging.getLogger("flask_usage_stats")
@@ -42,13 +42,13 @@ class Flusher:
         self,
         ledger: Ledger,
         writer: CountWriter,
-        history_writer: HistoryWriter | None,
+        history: HistoryQueue | None,
         timeout: float,
         *,
         recorded_paths: Sequence[str],
         has_default_ids: bool,
     ) -> None:
-        self.ledger, self.writer, self.history_writer = ledger, writer, history_writer
+        self.ledger, self.writer, self.history = ledger, writer, history
         #: The number of flushes that failed.
         self.failures = 0
         self._timeout, self._recorded_paths, self._has_default_ids = timeout, recorded_paths, has_default_ids
@@ -58,8 +58,8 @@ class Flusher:
         self._attempt: _Attempt | None = None
         # The dropped requests that were logged.
         self._logged: Counter[str] = Counter()
-        # The requests that are missing in the history, since the last log message.
-        self._lost: Counter[str] = Counter()
+        # Why the history could not be written in this flush.
+        self._history_error: Exception | None = None
 
     def flush(self, deadline: float | None = None) -> bool:
         """Write what is pending, and log what failed or was dropped. Return whether nothing is pending.
@@ -68,36 +68,37 @@ class Flusher:
         """
         if not self._writing.acquire(timeout=-1 if deadline is None else max(0.0, deadline - monotonic())):
             return False
+        error: Exception | None = None
         try:
             self._write_batches(deadline)
-        except Exception as error:  # noqa: BLE001 # of the driver or the store's callable: the thread must survive
-            self.failures += 1
-            pending = self.ledger.measure().pending
-            _logger.error(  # noqa: TRY400 # a traceback would have many lines and could contain values
-                "counts of %d requests could not be written and stay pending: %s", pending, _describe(error)
-            )
+            self._write_history(deadline)
+        except Exception as caught:  # noqa: BLE001 # of the driver or the store's callable: the thread must survive
+            error = caught
         finally:
             totals = self.ledger.measure()
             dropped, self._logged = Counter(totals.dropped) - self._logged, Counter(totals.dropped)
-            lost, self._lost = self._lost, Counter()
+            waiting = 0 if self.history is None else self.history.requests
+            lost = Counter() if self.history is None else self.history.pop_lost()
+            history_error, self._history_error = self._history_error, None
+            if error is not None or history_error is not None:
+                self.failures += 1
             self._writing.release()
+        if error is not None:
+            _log_failure("counts of %d requests could not be written and stay pending: %s", totals.pending, error)
+        if history_error is not None:
+            _log_failure("%d counted requests could not be added to the history and wait: %s", waiting, history_error)
         if dropped:
             self._log_dropped(dropped)
         if lost:
-            causes = ", ".join(f"{cause} {requests}" for cause, requests in sorted(lost.items()))
-            _logger.error("the history lacks %d counted requests: %s", lost.total(), causes)
-        return totals.pending == 0
+            _logger.error("the history lacks %d counted requests: %s", lost.total(), _list_causes(lost, {}))
+        return totals.pending == waiting == 0
 
     def _log_dropped(self, dropped: Counter[str]) -> None:
         remedies = {"refused": f"the collection's validator must allow {', '.join(self._recorded_paths)}"}
         if self._has_default_ids:
             remedies["unknown"] = "ids with 24 hexadecimal digits are ObjectIds, unless id_type=str is passed"
-        causes = [
-            f"{cause} {requests}" + (f" ({remedies[cause]})" if cause in remedies else "")
-            for cause, requests in sorted(dropped.items())
-        ]
         level = logging.ERROR if "refused" in dropped else logging.WARNING
-        _logger.log(level, "counts of %d requests were dropped: %s", dropped.total(), ", ".join(causes))
+        _logger.log(level, "counts of %d requests were dropped: %s", dropped.total(), _list_causes(dropped, remedies))
 
     def _write_batches(self, deadline: float | None) -> None:
         """Write the batch that is in doubt, and then everything that waits."""
@@ -134,18 +135,32 @@ class Flusher:
                 if not is_repeated and not self.writer.is_in_doubt:
                     self._attempt = None
                 raise
-        if self.history_writer is not None:
-            counts = {pair: n for pair, n in batch.quarters.items() if pair[0] not in attempt.dropped}
-            if is_too_late:
-                self._lost["in_doubt"] += sum(counts.values())
-            elif counts:
-                self._lost += self.history_writer.write(counts, batch.number, timeout, batch.oldest)
+        if self.history is not None:
+            self.history.add(batch, attempt.dropped)
         self.ledger.settle(batch, attempt.dropped)
+        self._write_history(deadline)
+
+    def _write_history(self, deadline: float | None) -> None:
+        """Write what the history lacks, unless that has failed in this flush: the projects must not wait for it."""
+        if self.history is None or self._history_error is not None:
+            return
+        try:
+            self.history.write(self._timeout, deadline)
+        except Exception as error:  # noqa: BLE001 # of the driver or the history's callable
+            self._history_error = error
 
     def _is_in_doubt(self, batch: Batch) -> bool:
         """Return whether a batch of the ledger may have been applied."""
         return self._attempt is not None and self._attempt.batch is batch
 
 
-def _describe(error: Exception) -> str:
-    return escape(str(error)) if isinstance(error, UsageStatsError) else type(error).__name__
+def _log_failure(message: str, requests: int, error: Exception) -> None:
+    cause = escape(str(error)) if isinstance(error, UsageStatsError) else type(error).__name__
+    _logger.error(message, requests, cause)
+
+
+def _list_causes(requests: Counter[str], remedies: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"{cause} {number}" + (f" ({remedies[cause]})" if cause in remedies else "")
+        for cause, number in sorted(requests.items())
+    )

@@ -20,6 +20,7 @@ from .._mongodb.history_updates import HistoryWriter
 from .._mongodb.store import ProjectStore, add_recorder, get_mapping, validate_timeout
 from ..errors import ConfigurationError
 from .flusher import Flusher
+from .history_queue import HistoryQueue
 from .hooks import Application, CountRule, ProjectIdCallback, add_hooks
 from .ledger import Ledger
 from .processes import register_exit, register_fork
@@ -206,7 +207,7 @@ class UsageRecorder:
             flusher = Flusher(
                 Ledger(self._max_pending, self._id_type),
                 CountWriter(self._store, name),
-                None if self._history is None else HistoryWriter(self._history, name),
+                None if self._history is None else HistoryQueue(HistoryWriter(self._history, name), self._max_pending),
                 self._timeout,
                 recorded_paths=get_mapping(self._store).recorded_paths,
                 has_default_ids=self._id_type is None,
