@@ -53,6 +53,10 @@ UWSGI = [
     "--workers",
     "2",
     "--master",
+    "--enable-threads",
+    # By default, workers that are finishing a request do not call Python's exit functions.
+    "--hook-master-start",
+    "unix_signal:15 gracefully_kill_them_all",
 ]
 #: A configuration that patches before the application and the driver are imported, which --preload requires.
 PATCHED = ["--config", "gevent_config.py"]
@@ -67,10 +71,10 @@ SERVERS = {
     "gunicorn, new workers": ([*GUNICORN, "--max-requests", "20"], signal.SIGTERM),
     "granian": ([*GRANIAN], signal.SIGTERM),
     "granian, quick stop": ([*GRANIAN], signal.SIGINT),
-    "uwsgi": ([*UWSGI, "--enable-threads", "--die-on-term"], signal.SIGTERM),
-    "uwsgi, lazy": ([*UWSGI, "--enable-threads", "--lazy-apps"], signal.SIGINT),
-    "uwsgi, threads": ([*UWSGI, "--threads", "4", "--lazy-apps"], signal.SIGQUIT),
-    "uwsgi, new workers": ([*UWSGI, "--enable-threads", "--max-requests", "20"], signal.SIGQUIT),
+    "uwsgi": ([*UWSGI], signal.SIGTERM),
+    "uwsgi, lazy": ([*UWSGI, "--lazy-apps"], signal.SIGTERM),
+    "uwsgi, threads": ([*UWSGI, "--threads", "4", "--lazy-apps"], signal.SIGTERM),
+    "uwsgi, new workers": ([*UWSGI, "--max-requests", "20"], signal.SIGTERM),
     "flask": (["-m", "flask", "--app", "served:app", "run", "--port", "{port}"], signal.SIGINT),
 }
 
@@ -111,7 +115,7 @@ def test_requests_are_counted_exactly(tmp_path, mongodb_uri, projects, name):
         processes = send_requests(port)
     assert "Traceback" not in log.read_text()
     document = projects.find_one()
-    assert document["totalRequest"] == REQUESTS
+    assert document["totalRequest"] == REQUESTS, log.read_text()
     assert len(document["usageWriters"]) == len(processes)
     days = projects.database.usage_history.find({"_id.p": "blog"})
     assert sum(day["n"] for day in days) == REQUESTS
