@@ -29,6 +29,7 @@ from sybil.sybil import Sybil
 from werkzeug.serving import make_server
 
 from flask_usage_stats import ProjectStore, UsageHistory, create_usage_blueprint
+from flask_usage_stats._cli.options import HISTORY_OPTIONS, REPORT_OPTIONS
 from flask_usage_stats._core.calendar import get_quarter
 from flask_usage_stats._core.history_parameters import HistoryParametersSchema, parse_history_parameters
 from flask_usage_stats._core.parameters import ParametersSchema, parse_parameters
@@ -251,7 +252,14 @@ def sample(names, page, monkeypatch):
             ]
         )
 
-    return {"send_to": send_to, "fill": fill, "TOKEN": make_token(names["app"], str(owner))}
+    def mount_history():
+        """Insert the history of the sample projects, stop the clock, and return an application with the history."""
+        monkeypatch.setattr("flask_usage_stats._core.clock.get_now", lambda: NOW)
+        fill_two_days(names["db"])
+        return jwt_app(names["store"], history=history)
+
+    token = make_token(names["app"], str(owner))
+    return {"send_to": send_to, "fill": fill, "mount_history": mount_history, "TOKEN": token}
 
 
 @contextmanager
@@ -326,9 +334,9 @@ def test_something_is_run():
     assert docstrings >= 7
 
 
-def get_section(heading, end):
-    """Return the part of the HTTP API documentation from a heading to the next line that begins with *end*."""
-    page = (ROOT / "docs" / "http-api.md").read_text()
+def get_section(heading, end, name="http-api"):
+    """Return the part of a page, by default of the HTTP API, from a heading to the next line that begins with *end*."""
+    page = (ROOT / "docs" / f"{name}.md").read_text()
     return page.partition(f"\n{heading}\n")[2].partition(f"\n{end}")[0]
 
 
@@ -339,6 +347,18 @@ def test_parameter_tables(heading, schema):
     """The tables list the parameters in the order in which errors are reported."""
     rows = re.findall(r"^\| (`.*?`) \|", get_section(heading, "#"), re.MULTILINE)
     assert [name for row in rows for name in re.findall(r"`(\w+)`", row)] == list(schema().fields)
+
+
+@pytest.mark.parametrize(("heading", "options"), [("## Report", REPORT_OPTIONS), ("## History", HISTORY_OPTIONS)])
+def test_option_tables(heading, options):
+    """The tables of the commands list every option with its parameter."""
+    rows = re.findall(r"^\| (`--.*?) \| (.*?) \|", get_section(heading, "## ", "cli"), re.MULTILINE)
+    listed = {
+        name: option
+        for left, right in rows
+        for option, name in zip(re.findall(r"`(--.*?)`", left), re.findall(r"`(\w+)`", right), strict=True)
+    }
+    assert listed == {name: option for name, (option, *_) in options.items()}
 
 
 def test_every_message():
