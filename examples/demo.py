@@ -1,4 +1,4 @@
-"""A small demo application that serves the usage route, to try with curl.
+"""A small demo application that serves the usage and its history, to try with curl.
 
     python examples/demo.py
 
@@ -11,7 +11,8 @@ import secrets
 import signal
 import socket
 import sys
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import mongomock
 from bson import ObjectId
@@ -22,11 +23,12 @@ from pymongo.errors import PyMongoError
 from werkzeug.security import check_password_hash, generate_password_hash
 from werkzeug.serving import make_server
 
-from flask_usage_stats import ProjectStore, UsageRecorder, create_usage_blueprint
+from flask_usage_stats import ProjectStore, UsageHistory, UsageRecorder, create_usage_blueprint
 from flask_usage_stats.jwt import jwt_identity
 
 USERS = {"demo": ObjectId("60c72b2f9b1d8b3a4c8e4d21"), "guest": ObjectId("60c72b2f9b1d8b3a4c8e4d22")}
 PASSWORD = "usage"  # noqa: S105 # of a demo that only listens on localhost
+WEEKEND = (5, 6)  # as datetime.weekday() returns them
 
 
 def project(owner, number, name, project_type, status, plan, requests, updated):
@@ -53,6 +55,18 @@ PROJECTS = [
 ]
 
 
+def past_days(today):
+    """Yield the documents of a history that has counted requests on each of the 29 days before today."""
+    yield {"_id": "since", "at": today - timedelta(days=29), "format": 1}
+    for day in (today - timedelta(days=age) for age in range(1, 30)):
+        for each in PROJECTS:
+            requests = each["totalRequest"] // (80 if day.weekday() in WEEKEND else 40)
+            if each["status"] == "live" and requests:
+                # From 07:00 to 22:00 UTC, which are quarters of an hour 28 to 87.
+                quarters = Counter(str(28 + number % 60) for number in range(requests))
+                yield {"_id": {"p": each["_id"], "d": day}, "n": requests, "q": dict(quarters), "w": {}}
+
+
 def create_app(database):
     """Create an application with a login route, the usage blueprint and a route whose requests are counted."""
     app = Flask(__name__)
@@ -76,9 +90,9 @@ def create_app(database):
         g.project_id = found["_id"]
         return {"message": f"This is {name}."}
 
-    store = ProjectStore(database.demo_projects)
-    app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity))
-    recorder = UsageRecorder(store, interval=0.5)
+    store, history = ProjectStore(database.demo_projects), UsageHistory(database.demo_history)
+    app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity, history=history))
+    recorder = UsageRecorder(store, history=history, interval=0.5)
     recorder.init_app(app, project_id=lambda: g.get("project_id"))
     return app
 
@@ -93,14 +107,20 @@ def open_database(uri):
 
 
 def fill(database):
-    """Insert missing documents into the two demo collections; existing documents are not changed."""
+    """Insert missing documents into the demo collections; existing documents are not changed."""
     users = [
         {"_id": name, "owner": owner, "password": generate_password_hash(PASSWORD)} for name, owner in USERS.items()
     ]
-    for collection, documents in ((database.demo_projects, PROJECTS), (database.demo_users, users)):
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for collection, documents in (
+        (database.demo_projects, PROJECTS),
+        (database.demo_users, users),
+        (database.demo_history, past_days(today)),
+    ):
         for document in documents:
             collection.update_one({"_id": document["_id"]}, {"$setOnInsert": document}, upsert=True)
     ProjectStore(database.demo_projects).ensure_indexes()
+    UsageHistory(database.demo_history).ensure_indexes()
 
 
 def print_commands(app, address):
@@ -112,6 +132,8 @@ def print_commands(app, address):
         print(f"As {name}:\n\n  curl -H 'Authorization: Bearer {token}' {address}/api/usage\n")
     print("Visit a project, which counts a request:\n")
     print(f"  curl {address}/sites/blog\n")
+    print("Get the requests of each of the last 30 days:\n")
+    print(f"  curl -H 'Authorization: Bearer {tokens['demo']}' {address}/api/usage/history\n")
     print("Log in to get a new token:\n")
     body = f'{{"username": "demo", "password": "{PASSWORD}"}}'
     print(f"  curl -H 'Content-Type: application/json' -d '{body}' {address}/api/login\n", flush=True)

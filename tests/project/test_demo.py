@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
-from support import ROOT
+from support import ROOT, import_example
 
 DEMO = ROOT / "examples" / "demo.py"
 
@@ -66,6 +68,13 @@ def paste(line):
         return json.load(response)
 
 
+def daily_requests(line):
+    """Send the request of the history. After midnight in UTC, the last two days are not those of the start."""
+    requests = [bucket["totalRequests"] for bucket in paste(line)["buckets"]]
+    assert len(requests) == 30
+    return requests
+
+
 def readme_response():
     """Return the first response in the README."""
     return json.loads(re.search(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1))
@@ -74,14 +83,16 @@ def readme_response():
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_printed_lines(demo, end):
     """Each printed command works when pasted; the first returns the response in the README, key for key."""
-    as_demo, as_guest, visit, login = demo(end=end)
+    as_demo, as_guest, visit, history, login = demo(end=end)
     assert json.dumps(paste(as_demo)) == json.dumps(readme_response())
     assert [row["name"] for row in paste(as_guest)["projectStats"]] == ["notes"]
     token = paste(login)["token"]
     assert paste(re.sub(r"Bearer [^']*", f"Bearer {token}", as_demo)) == readme_response()
+    assert all(daily_requests(history)[:28])
     assert paste(visit) == {"message": "This is blog."}
+    counted = readme_response()["totalRequests"] + 1
     deadline = time.monotonic() + 10
-    while paste(as_demo)["totalRequests"] != readme_response()["totalRequests"] + 1:
+    while paste(as_demo)["totalRequests"] != counted or 1 not in daily_requests(history)[28:]:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -93,9 +104,27 @@ def test_real_server(demo, mongodb_uri, mongo_client, database):
     as_demo, *_ = demo("--mongodb", address)
     database.demo_projects.update_one({"name": "blog"}, {"$set": {"totalRequest": 10**6}})
     assert paste(as_demo)["projectStats"][0]["name"] == "blog"
-    as_demo, *_ = demo("--mongodb", address)
+    blog = database.demo_projects.find_one({"name": "blog"})["_id"]
+    *_, latest = database.demo_history.find({"_id.p": blog}).sort("_id")
+    database.demo_history.update_one({"_id": latest["_id"]}, {"$set": {"n": 10**6}})
+    as_demo, *_, history, _ = demo("--mongodb", address)
     assert paste(as_demo)["projectStats"][0]["totalRequest"] == 10**6
     assert database.demo_projects.count_documents({}) == 8
+    assert all(daily_requests(history)[:28])
+    assert max(daily_requests(history)) > 10**6
+
+
+def test_past_days():
+    """The days of the history add up, and to no more than the counts of the projects."""
+    demo, total = import_example("demo"), Counter()
+    since, *days = demo.past_days(datetime(2026, 3, 30, tzinfo=UTC))
+    for day in days:
+        assert day["n"] == sum(day["q"].values())
+        assert since["at"] <= day["_id"]["d"] < datetime(2026, 3, 30, tzinfo=UTC)
+        total[day["_id"]["p"]] += day["n"]
+    counts = {each["_id"]: each["totalRequest"] for each in demo.PROJECTS if each["status"] == "live"}
+    assert total.keys() == counts.keys()
+    assert total < Counter(counts)
 
 
 def test_busy_port():
@@ -126,11 +155,7 @@ def test_unreachable_server(address):
 )
 def test_wrong_login(body):
     """An invalid or malformed login is rejected."""
-    sys.path.insert(0, str(DEMO.parent))
-    try:
-        import demo
-    finally:
-        sys.path.pop(0)
+    demo = import_example("demo")
     database = demo.open_database(None)
     demo.fill(database)
     client = demo.create_app(database).test_client()
