@@ -1,5 +1,6 @@
-"""A hosting platform in one file: it serves projects and counts their requests.
+"""A hosting platform in one file: it serves projects, counts their requests and keeps their history.
 
+    JWT_SECRET_KEY=... flask --app examples/count_requests.py usage ensure-indexes
     JWT_SECRET_KEY=... flask --app examples/count_requests.py run
 
 Set MONGODB_URI to use another server than the one on localhost.
@@ -11,7 +12,7 @@ from flask import Flask, abort, g
 from flask_jwt_extended import JWTManager
 from pymongo import MongoClient
 
-from flask_usage_stats import ProjectStore, UsageRecorder, create_usage_blueprint
+from flask_usage_stats import ProjectStore, UsageHistory, UsageRecorder, create_usage_blueprint
 from flask_usage_stats.jwt import jwt_identity
 
 
@@ -21,19 +22,19 @@ def create_app():
     JWTManager(app)
 
     client = MongoClient(os.environ.get("MONGODB_URI", "mongodb://localhost:27017"))
-    projects = client.get_default_database("platform").projects
+    db = client.get_default_database("platform")
 
     @app.get("/sites/<domain>")
     def serve(domain):
-        project = projects.find_one({"domain": domain}, {"page": 1})
+        project = db.projects.find_one({"domain": domain}, {"page": 1})
         if project is None:
             abort(404)
         g.project_id = project["_id"]
         return project["page"]
 
-    store = ProjectStore(projects)
-    app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity))
-    recorder = UsageRecorder(store)
+    store, history = ProjectStore(db.projects), UsageHistory(db.usage_history)
+    app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity, history=history))
+    recorder = UsageRecorder(store, history=history)
     # Requests without a project, such as those of the usage route, are not counted.
     recorder.init_app(app, project_id=lambda: g.get("project_id"))
     app.extensions["usage_recorder"] = recorder

@@ -21,8 +21,8 @@ def example(request, local_mongodb, monkeypatch, tmp_path):
     return import_example(request.function.__name__.removeprefix("test_"))
 
 
-def get_usage(app, subject):
-    return app.test_client().get("/api/usage", headers=bearer(make_token(app, subject))).json
+def get_usage(app, subject, path=""):
+    return app.test_client().get(f"/api/usage{path}", headers=bearer(make_token(app, subject))).json
 
 
 def test_every_example_is_tested():
@@ -43,7 +43,7 @@ def test_minimal(example, database):
 
 
 def test_count_requests(example, database):
-    """Requests of a project are added to its count, and no others."""
+    """Requests of a project are added to its count and to its history, and no others."""
     database.projects.insert_many(
         [{"_id": ID, "owner": "ada", "domain": "blog.example", "page": "Hello"}, {"_id": 2, "owner": "ada"}]
     )
@@ -54,6 +54,7 @@ def test_count_requests(example, database):
     get_usage(app, "ada")
     assert app.extensions["usage_recorder"].close()
     assert [row["totalRequest"] for row in get_usage(app, "ada")["projectStats"]] == [2, 0]
+    assert get_usage(app, "ada", "/history")["totalRequests"] == 2
 
 
 def test_api_key(example, database):
