@@ -8,8 +8,9 @@ from flask import Flask
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from flask_usage_stats import Owner, ProjectStore, UsageStore, create_usage_blueprint
+from flask_usage_stats import Owner, ProjectStore, UsageHistory, UsageRecorder, UsageStore, create_usage_blueprint
 from flask_usage_stats.jwt import jwt_identity, jwt_identity_from
+from flask_usage_stats.openapi import openapi_document
 from flask_usage_stats.protocols import Authenticate  # noqa: TC001 # as in an application
 
 
@@ -69,6 +70,14 @@ def get_projects() -> Collection[dict[str, object]]:
     return MongoClient[dict[str, object]]().platform.projects
 
 
+def get_days() -> Collection[dict[str, object]]:
+    return MongoClient[dict[str, object]]().platform.usage_history
+
+
+def get_project_id() -> ObjectId | None:
+    return None
+
+
 def build_app() -> Flask:
     app = Flask(__name__)
     stores: list[UsageStore] = [
@@ -93,8 +102,22 @@ def build_app() -> Flask:
     return app
 
 
+def build_with_history(store: ProjectStore) -> tuple[Flask, list[str], dict[str, object]]:
+    app = Flask(__name__)
+    histories = [UsageHistory(get_days()), UsageHistory(get_days, retention_days=90)]
+    for number, history in enumerate(histories):
+        UsageRecorder(store, history=history).init_app(app, project_id=get_project_id)
+        blueprint = create_usage_blueprint(store, authenticate=text_user, history=history, url_prefix=f"/{number}")
+        app.register_blueprint(blueprint)
+    return app, [history.ensure_indexes() for history in histories], openapi_document(history=True)
+
+
 def build_with_mistakes(store: ProjectStore) -> None:
     """Make mistakes, each of which is an error: mypy also reports a line that ignores none."""
     ProjectStore(get_projects, owner_filter=filter_by_nothing)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     create_usage_blueprint(CountingStore(), authenticate=text_user)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     create_usage_blueprint(store, authenticate=float_user)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    UsageHistory(get_days, 90)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    UsageHistory(store)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    UsageRecorder(store, history=get_days)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    create_usage_blueprint(store, authenticate=text_user, history=get_days)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
