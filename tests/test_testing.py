@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 
 import mongomock
 import pytest
@@ -215,6 +215,18 @@ class LocalTime(MemoryStore):
         ]
 
 
+class NoLatestRequests(MemoryStore):
+    def iter_projects(self, owner, /):
+        return [project | {"lastRequestAt": None} for project in super().iter_projects(owner)]
+
+
+class AlwaysInUse(MemoryStore):
+    """A store that returns the current time for projects without a request."""
+
+    def iter_projects(self, owner, /):
+        return [{"lastRequestAt": datetime.now(UTC)} | project for project in super().iter_projects(owner)]
+
+
 class NewIds(MemoryStore):
     number = 0
 
@@ -255,11 +267,15 @@ BROKEN = [
     (WrongNames, "test_response"),
     (DoublesForCounts, "test_response"),
     (LocalTime, "test_response_has_every_field"),
+    (LocalTime, "test_latest_requests"),
+    (NoLatestRequests, "test_latest_requests"),
+    (AlwaysInUse, "test_latest_requests"),
 ]
 
 
 class EveryTest(UsageStoreContract):
     integer_owners = True
+    fields = (*UsageStoreContract.fields, "lastRequestAt")
 
 
 def failures(store):

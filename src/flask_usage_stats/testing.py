@@ -77,7 +77,8 @@ class UsageStoreContract:
     unknown_owner: ClassVar[Owner] = "eve"
     #: Whether owners can also be integers, so that ``7`` and ``"7"`` are different owners.
     integer_owners: ClassVar[bool] = False
-    #: The fields that the store supports. Without ``status``, the test of deleted projects is skipped.
+    #: The fields that the store supports. Without ``status``, the test of deleted projects is skipped. Add
+    #: ``lastRequestAt`` if the blueprint has a *history*; without it, the test of latest requests is skipped.
     fields: ClassVar[Sequence[str]] = _FIELDS
     #: Strings that are stored as owners and as names. Omit those that the database cannot store,
     #: such as the one with a NUL character in PostgreSQL.
@@ -212,6 +213,24 @@ class UsageStoreContract:
         for name, value in stored.items():
             found = datetime.fromisoformat(row[name]) if isinstance(value, datetime) else row.get(name)
             assert found == value, f"{name} was stored as {value!r} but returned as {row.get(name)!r}"
+
+    def test_latest_requests(self, make_store: StoreFactory) -> None:
+        """A project has the date of its latest request, and none or ``None`` if it had no request."""
+        if "lastRequestAt" not in self.fields:
+            pytest.skip("fields does not contain lastRequestAt")
+        latest = datetime(2024, 3, 14, 10, 15, 30, 678000, tzinfo=UTC)
+        store = make_store(
+            [
+                {"owner": self.owner, "_id": 1, "name": "used", "lastRequestAt": latest},
+                {"owner": self.owner, "_id": 2, "name": "unused"},
+            ]
+        )
+        found = {project.get("name"): project.get("lastRequestAt") for project in _read(store, self.owner)}
+        used = found["used"]
+        assert isinstance(used, datetime), f"lastRequestAt must be a datetime, not {used!r}"
+        instant = used.replace(tzinfo=used.tzinfo or UTC)
+        assert instant == latest, f"lastRequestAt was stored as {latest!r} but returned as {used!r}"
+        assert found["unused"] is None, f"a project without a request has lastRequestAt {found['unused']!r}"
 
     def test_response_keeps_text(self, make_store: StoreFactory) -> None:
         """Names with quotes, operators or any Unicode characters are returned unchanged."""
