@@ -18,11 +18,12 @@ RULES = {
     "__init__": ({"_http", "_recording", "_mongodb", "errors", "protocols"}, set()),
     "_http": ({"_cli", "_mongodb", "_formats", "_log", "_core", "errors", "protocols"}, {"flask", "werkzeug"}),
     "_cli": (
-        {"_mongodb", "_formats", "openapi", "_log", "_core", "errors", "protocols"},
+        {"_recording", "_mongodb", "_formats", "openapi", "_log", "_core", "errors", "protocols"},
         {"flask", "click", "rich", "bson"},
     ),
     "_recording": ({"_mongodb", "_core", "errors", "protocols"}, {"bson"}),
     "_recording/hooks": ({"_core", "errors"}, {"flask"}),
+    "_recording/access_log": (set(), {"orjson"}),
     "_mongodb": ({"_core", "errors", "protocols"}, {"pymongo", "bson"}),
     "_formats": ({"_core"}, {"orjson", "bson"}),
     "_log": ({"_core", "errors", "protocols"}, set()),

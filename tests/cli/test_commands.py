@@ -354,7 +354,7 @@ class TestGroup:
         """Every option of every command has a description."""
         for command in app_factory(ListStore()).cli.commands["usage"].commands.values():
             assert command.help
-            assert all(option.help for option in command.params)
+            assert all(option.help for option in command.params if option.param_type_name == "option")
 
     def test_second_blueprint_has_another_group(self):
         """With *cli_group*, the commands of a second blueprint have another name."""

@@ -12,6 +12,7 @@ from .._mongodb.store import ProjectStore
 from ..protocols import UsageStore
 from .console import CommandError, print_line, report_errors, report_output_errors, write_output
 from .history import add_history
+from .ingest import add_ingest
 from .options import add_owner_type, parse_owner
 from .report import add_report
 
@@ -23,6 +24,7 @@ def add_commands(blueprint: Blueprint, reader: ProjectReader) -> None:
     add_report(group, reader)
     if reader.history is not None:
         add_history(group, reader, reader.history)
+    add_ingest(group, reader)
     _add_check(group, reader)
     _add_ensure_indexes(group, reader)
     _add_openapi(group, blueprint.url_prefix, has_history=reader.history is not None)

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Final, NamedTuple
 
@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError, WriteError
 
 from .._core.project_ids import ProjectId
 from .bulk_updates import DUPLICATE_KEY, VALIDATION_FAILED, BatchWriter, BulkUpdates, Operation
-from .history import FORMAT, SINCE_ID, UsageHistory, has_known_format, open_history
+from .history import FORMAT, SINCE_ID, UsageHistory, get_retention_start, has_known_format, open_history
 from .mapping import Document
 from .writer_entries import EntryPruner, to_entry
 
@@ -34,13 +34,16 @@ class HistoryWriter(BatchWriter):
     """Adds batches to a history, one after the other. Each process must have its own writer.
 
     :param name: the name of this writer's entries.
+    :param counts_past: whether the requests may be older than those of other writers, as those of a log are. The
+        history then begins with the oldest of them, unless counts of that time are no longer kept.
     """
 
-    def __init__(self, history: UsageHistory, name: str) -> None:
+    def __init__(self, history: UsageHistory, name: str, *, counts_past: bool = False) -> None:
         super().__init__("the history could not be written")
-        self._history, self._name = history, name
+        self._history, self._name, self._counts_past = history, name, counts_past
         self._pruner = EntryPruner("w", "_id", name)
-        self._since_expires = 0.0
+        # What is known of the document ``since``, and until when.
+        self._since, self._since_expires = 0.0, 0.0
 
     def write(
         self, counts: Mapping[tuple[ProjectId, int], int], number: int, timeout: float, oldest: float
@@ -73,21 +76,27 @@ class HistoryWriter(BatchWriter):
 
     def _ensure_since(self, updates: BulkUpdates, oldest: float) -> str | None:
         """Store since when the history has counts, unless that is stored. Return why nothing can be added, if so."""
-        if monotonic() < self._since_expires:
+        if self._counts_past:
+            oldest = max(oldest, get_retention_start(self._history, datetime.now(UTC)).timestamp())
+        if monotonic() < self._since_expires and (not self._counts_past or oldest >= self._since):
             return None
-        content = {"at": to_entry(int(oldest // _QUARTER * _QUARTER * 1000)), "format": FORMAT}
+        at = to_entry(int(oldest // _QUARTER * _QUARTER * 1000))
+        update: Document = {"$setOnInsert": {"at": at, "format": FORMAT}}
+        if self._counts_past:
+            update = {"$min": {"at": at}, "$setOnInsert": {"format": FORMAT}}
         updates.is_sent = True
         try:
-            updates.collection.update_one({"_id": SINCE_ID}, {"$setOnInsert": content}, upsert=True)
-        except DuplicateKeyError:  # another process was first
+            updates.collection.update_one({"_id": SINCE_ID, "format": FORMAT}, update, upsert=True)
+        except DuplicateKeyError:  # another process was first, or the format is another one
             pass
         except WriteError as error:
             if error.code != VALIDATION_FAILED:
                 raise
             return "refused"
-        if not has_known_format(updates.collection.find_one({"_id": SINCE_ID}) or content):
+        found = updates.collection.find_one({"_id": SINCE_ID})
+        if found is not None and not has_known_format(found):
             return "later format"
-        self._since_expires = monotonic() + _SINCE_LIFETIME
+        self._since, self._since_expires = oldest, monotonic() + _SINCE_LIFETIME
         return None
 
     def _add(self, updates: BulkUpdates, days: Mapping[_Day, Mapping[int, int]], number: int) -> Counter[str]:

@@ -15,7 +15,13 @@ from .mapping import get_path
 #: How long a batch can be sent again: less than the lifetime of its entries, because clocks differ.
 MAX_DOUBT: Final = 3300  # seconds
 
+#: The first character of the names of ingests; those of recorders are hexadecimal.
+INGEST_PREFIX: Final = "i"
+#: The same for a batch of an ingest, which may be stopped for days.
+MAX_INGEST_DOUBT: Final = 30 * 86_400 - 3600  # seconds
+
 _ENTRY_LIFETIME: Final = timedelta(hours=1)
+_INGEST_LIFETIME: Final = timedelta(days=30)
 _MAX_PRUNED: Final = 100_000  # documents
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # naive in UTC, as PyMongo stores dates
 
@@ -27,6 +33,8 @@ def to_entry(number: int) -> datetime:
 
 class EntryPruner:
     """Removes the entries of writers that have been silent for an hour, at most once an hour per document.
+
+    Entries of ingests stay for 30 days.
 
     :param path: the path of the entries in a document.
     :param id_path: the path of the document's id.
@@ -50,14 +58,15 @@ class EntryPruner:
         unpruned = {key: value for key, value in ids.items() if key not in self._pruned}
         if unpruned:
             with suppress(*DRIVER_ERRORS):
-                self._remove_entries(updates, list(unpruned.values()), now - _ENTRY_LIFETIME)
+                self._remove_entries(updates, list(unpruned.values()), now)
                 self._pruned.update(unpruned)
 
-    def _remove_entries(self, updates: BulkUpdates, ids: list[object], before: datetime) -> None:
+    def _remove_entries(self, updates: BulkUpdates, ids: list[object], now: datetime) -> None:
         operations: list[Operation] = []
         for document in updates.find(ids, self._id_path, self._path):
             entries = get_path(document, self._path.split("."))
             for name, number in entries.items() if isinstance(entries, dict) else ():
+                before = now - (_INGEST_LIFETIME if name.startswith(INGEST_PREFIX) else _ENTRY_LIFETIME)
                 entry = f"{self._path}.{name}"
                 if isinstance(number, datetime) and number < before and name.isalnum() and name != self._writer:
                     operations.append(({"_id": document["_id"], entry: {"$lt": before}}, {"$unset": {entry: ""}}))

@@ -1,22 +1,17 @@
 """Writing what is pending: batch after batch, each exactly once, first to the projects and then to the history."""
 
-import logging
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic, time
-from typing import Final
 
 from .._core.project_ids import ProjectId
-from .._core.text import escape
 from .._mongodb.counters import CountWriter
 from .._mongodb.writer_entries import MAX_DOUBT
-from ..errors import UsageStatsError
 from .history_queue import HistoryQueue
 from .ledger import Batch, Ledger
-
-_logger: Final = logging.getLogger("flask_usage_stats")
+from .messages import log_dropped, log_failure, log_missing
 
 
 @dataclass(slots=True, eq=False)
@@ -84,21 +79,14 @@ class Flusher:
                 self.failures += 1
             self._writing.release()
         if error is not None:
-            _log_failure("counts of %d requests could not be written and stay pending: %s", totals.pending, error)
+            log_failure("counts of %d requests could not be written and stay pending: %s", totals.pending, error)
         if history_error is not None:
-            _log_failure("%d counted requests could not be added to the history and wait: %s", waiting, history_error)
+            log_failure("%d counted requests could not be added to the history and wait: %s", waiting, history_error)
         if dropped:
-            self._log_dropped(dropped)
+            log_dropped(dropped, self._recorded_paths, has_default_ids=self._has_default_ids)
         if lost:
-            _logger.error("the history lacks %d counted requests: %s", lost.total(), _list_causes(lost, {}))
+            log_missing(lost)
         return totals.pending == waiting == 0
-
-    def _log_dropped(self, dropped: Counter[str]) -> None:
-        remedies = {"refused": f"the collection's validator must allow {', '.join(self._recorded_paths)}"}
-        if self._has_default_ids:
-            remedies["unknown"] = "ids with 24 hexadecimal digits are ObjectIds, unless id_type=str is passed"
-        level = logging.ERROR if "refused" in dropped else logging.WARNING
-        _logger.log(level, "counts of %d requests were dropped: %s", dropped.total(), _list_causes(dropped, remedies))
 
     def _write_batches(self, deadline: float | None) -> None:
         """Write the batch that is in doubt, and then everything that waits."""
@@ -152,15 +140,3 @@ class Flusher:
     def _is_in_doubt(self, batch: Batch) -> bool:
         """Return whether a batch of the ledger may have been applied."""
         return self._attempt is not None and self._attempt.batch is batch
-
-
-def _log_failure(message: str, requests: int, error: Exception) -> None:
-    cause = escape(str(error)) if isinstance(error, UsageStatsError) else type(error).__name__
-    _logger.error(message, requests, cause)
-
-
-def _list_causes(requests: Counter[str], remedies: Mapping[str, str]) -> str:
-    return ", ".join(
-        f"{cause} {number}" + (f" ({remedies[cause]})" if cause in remedies else "")
-        for cause, number in sorted(requests.items())
-    )
