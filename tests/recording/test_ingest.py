@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import ObjectId
 
-from flask_usage_stats import ProjectStore, StoreError, UsageHistory
+from flask_usage_stats import ProjectStore, StoreError, UsageHistory, UsageRecorder
 from flask_usage_stats._mongodb.bulk_updates import BulkUpdates
 from flask_usage_stats._recording import ingest as module
 from flask_usage_stats._recording import ingest_state, log_reader
@@ -58,7 +58,7 @@ def run(projects, log):
         } | options
         store = ProjectStore(projects, writers_field=writers_field)
         ingest = Ingest(store, UsageHistory(projects.database.usage_history), **options)
-        ingest.run(lambda: None)
+        ingest.run(lambda _: None)
         tally = ingest.tally
         return tally.counted, tally.unknown, tally.unreadable, tally.skipped
 
@@ -299,8 +299,6 @@ def test_entries_of_ingests_stay(run, log, projects):
     append(log, caddy())
     run()
     writer = load_state(log.with_name("state")).writer
-    from flask_usage_stats import UsageRecorder
-
     hour = timedelta(hours=2)
     past = {"$set": {f"usageWriters.{writer}": datetime.now(UTC) - hour, "usageWriters.ab": datetime.now(UTC) - hour}}
     projects.update_one({"_id": "blog"}, past)

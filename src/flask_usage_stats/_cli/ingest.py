@@ -20,7 +20,6 @@ from .._recording.ingest_state import lock_state
 from .console import CommandError, print_line, report_errors, report_output_errors
 
 _SUMMARY_INTERVAL: Final = 60.0  # seconds
-_PROGRESS_INTERVAL: Final = 0.2  # seconds
 _MAX_UNKNOWN_HOSTS: Final = 10  # printed ones
 _MAX_HOST_LENGTH: Final = 255  # characters
 
@@ -105,11 +104,11 @@ def _set_on_signal(stop: threading.Event) -> Iterator[None]:
 
 
 @contextmanager
-def _report_progress(tally: Tally, log: Path, *, is_followed: bool) -> Iterator[Callable[[], None]]:
+def _report_progress(tally: Tally, log: Path, *, is_followed: bool) -> Iterator[Callable[[float | None], None]]:
     """Yield a function that shows the progress where somebody looks, and prints the summary of each minute."""
     due = monotonic() + _SUMMARY_INTERVAL
 
-    def print_summary() -> None:
+    def print_summary(_: float | None) -> None:
         nonlocal due
         if is_followed and monotonic() >= due:
             due = monotonic() + _SUMMARY_INTERVAL
@@ -119,18 +118,15 @@ def _report_progress(tally: Tally, log: Path, *, is_followed: bool) -> Iterator[
         yield print_summary
         return
     try:
-        from rich.console import Console  # noqa: PLC0415 # an optional dependency
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+        from .progress import show_progress  # noqa: PLC0415 # requires an optional dependency
     except ImportError:
         yield print_summary
         return
-    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(escape(log.name))
+    with show_progress(escape(log.name)) as update:
 
-        def report() -> None:
-            progress.update(task, description=f"{escape(log.name)}: {_summarize(tally)}")
-            print_summary()
+        def report(fraction: float | None) -> None:
+            update(_summarize(tally), None if is_followed else fraction)
+            print_summary(fraction)
 
         yield report
 

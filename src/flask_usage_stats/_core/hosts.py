@@ -1,5 +1,6 @@
 """Host names as they are compared: without a port, in lower case, and internationalised names in Unicode."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,6 +9,7 @@ from typing import Final
 
 _ACE_PREFIX: Final = "xn--"
 _MAX_LENGTH: Final = 255  # characters
+_NO_LABEL: Final = re.compile(r"[\s.:]")
 _DOTS: Final = str.maketrans("\u3002\uff0e\uff61", "...")  # RFC 3490, section 3.1
 
 
@@ -31,9 +33,8 @@ def normalize_host(text: str) -> str | None:
         with suppress(ValueError):
             return str(IPv6Address(text))
         return None
-    labels = text.translate(_DOTS).removesuffix(".").split(".")
-    name = ".".join(_normalize_label(label) for label in labels)
-    return name or None
+    labels = [_normalize_label(label) for label in text.translate(_DOTS).removesuffix(".").split(".")]
+    return ".".join(labels) if all(map(_is_label, labels)) else None
 
 
 def list_spellings(host: str) -> Iterator[str]:
@@ -59,11 +60,27 @@ def _is_port(text: str) -> bool:
 
 
 def _normalize_label(label: str) -> str:
-    label = label.lower()
+    label = _fold(label)
     if label.startswith(_ACE_PREFIX):
         with suppress(ValueError):  # including UnicodeError
-            label = label[len(_ACE_PREFIX) :].encode("ascii").decode("punycode")
-    return label if label.isascii() else unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).lower())
+            decoded = label[len(_ACE_PREFIX) :].encode("ascii").decode("punycode")
+            # Otherwise two names that browsers tell apart would be equal.
+            if not decoded.isascii() and _fold(decoded) == decoded and _is_label(decoded):
+                return decoded
+    return label
+
+
+def _fold(label: str) -> str:
+    """Return a label in lower case and without compatibility characters, as RFC 5895 maps them."""
+    return (
+        label.lower()
+        if label.isascii()
+        else unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).lower())
+    )
+
+
+def _is_label(label: str) -> bool:
+    return _NO_LABEL.search(label) is None and label != ""
 
 
 def _encode_label(label: str) -> str:

@@ -98,10 +98,11 @@ class Ingest:
         self._recorded_paths = get_mapping(store).recorded_paths
         self._lines = _Lines()
 
-    def run(self, report: Callable[[], None]) -> None:
+    def run(self, report: Callable[[float | None], None]) -> None:
         """Read the log to its end, or until the ingest is stopped.
 
-        :param report: called after each block of lines.
+        :param report: called after each block of lines with the progress in the log, from 0 to 1; ``None`` if that is
+            not known.
         :raises IngestError: the log or the state cannot be read or written, or the database does not respond; the
             next run goes on where this one ended.
         :raises Exception: as :meth:`.CountWriter.write`, except for a :exc:`StoreError` that could be temporary.
@@ -115,7 +116,7 @@ class Ingest:
             self.tally.unreadable += reader.unreadable
             reader.close()
 
-    def _read_all(self, reader: LogReader, report: Callable[[], None]) -> None:
+    def _read_all(self, reader: LogReader, report: Callable[[float | None], None]) -> None:
         is_at_end = False
         while not is_at_end and not self._should_stop():
             data = reader.read()
@@ -123,7 +124,7 @@ class Ingest:
             is_at_end = data is None and not self._is_followed
             if self._lines.is_due():
                 self._commit(reader)
-            report()
+            report(reader.progress)
             if data is None and not is_at_end:
                 sleep(_POLL_INTERVAL)
         self._commit(reader)

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from bson import json_util
 from bson.binary import UuidRepresentation
+from bson.errors import BSONError
 
 from .._core.project_ids import ProjectId, is_project_id
 from ..errors import UsageStatsError
@@ -91,12 +92,12 @@ def load_state(path: Path) -> State:
         raise IngestError(f"the state {path} cannot be read: {error.strerror}") from error
     try:
         content = json.loads(data, object_hook=_decode_id)
-        if isinstance(content["format"], int) and content["format"] > _FORMAT:
+        if _is_natural(content["format"]) and content["format"] > _FORMAT:
             raise IngestError(
                 f"the state {path} was written by a later version of flask-usage-stats, which this command needs"
             )
         return _decode_state(content)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, BSONError) as error:
         raise IngestError(
             f"the state {path} is damaged: restore it, or remove it to count the log again from its beginning"
         ) from error
@@ -153,7 +154,7 @@ def _decode_state(content: Mapping[str, Any]) -> State:
     :raises Exception: a value is missing or has another type.
     """
     writer, number = content["writer"], content["number"]
-    if not re.fullmatch("i[0-9a-f]{8}", writer) or not _is_natural(number):
+    if content["format"] != _FORMAT or not re.fullmatch("i[0-9a-f]{8}", writer) or not _is_natural(number):
         raise ValueError
     counts = [Count(*count) for count in content["counts"]]
     if not all(

@@ -31,6 +31,10 @@ class LogReader(Protocol):
     def position(self) -> Position | None:
         """Where the next block starts; ``None`` if the log cannot be read again."""
 
+    @property
+    def progress(self) -> float | None:
+        """How much of the file was read, from 0 to 1; ``None`` if that is not known."""
+
     def read(self) -> bytes | None:
         """Return the next complete lines. Nothing if there is no complete line yet, and ``None`` at the present end.
 
@@ -58,6 +62,7 @@ class PipeReader:
     """Reads a pipe until all who write to it have closed it."""
 
     position: None = None
+    progress: None = None
 
     def __init__(self, file: BinaryIO) -> None:
         self.unreadable = 0
@@ -119,6 +124,11 @@ class FileReader:
     def position(self) -> Position:
         """Where the next block starts."""
         return Position(_hash(self._head), len(self._head), self._offset)
+
+    @property
+    def progress(self) -> float | None:
+        """How much of the file was read."""
+        return None if self._file is None else self._offset / max(1, os.fstat(self._file.fileno()).st_size)
 
     def read(self) -> bytes | None:
         """Return lines, as the protocol says."""

@@ -1,0 +1,187 @@
+"""A log is read line by line while it grows, is rotated or comes through a pipe."""
+
+import os
+import shutil
+
+import pytest
+
+from flask_usage_stats._recording import log_reader
+from flask_usage_stats._recording.log_reader import open_log
+
+
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "access.log"
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch):
+    """Set the clock of the grace period."""
+    now = [0.0]
+    monkeypatch.setattr(log_reader, "monotonic", lambda: now[0])
+    return now
+
+
+def append(path, text):
+    with path.open("ab") as file:
+        file.write(text)
+
+
+def read_all(reader):
+    """Read to the present end."""
+    found = b""
+    while (data := reader.read()) is not None:
+        found += data
+    return found
+
+
+def read_later(reader, now):
+    """Read to the present end, and again after the grace period."""
+    found = read_all(reader)
+    now[0] += 3
+    return found + read_all(reader)
+
+
+@pytest.fixture
+def follow(log):
+    """Open the log to follow it, at a position."""
+    readers, warnings = [], []
+
+    def follow(position=None):
+        reader = open_log(log, position, is_followed=True, warn=warnings.append)
+        readers.append(reader)
+        return reader
+
+    follow.warnings = warnings
+    yield follow
+    for reader in readers:
+        reader.close()
+
+
+class TestFollowing:
+    def test_a_growing_file(self, log, follow):
+        """Lines are read once they have an end."""
+        reader = follow()
+        assert reader.read() is None
+        append(log, b"1\n2\n3")
+        assert read_all(reader) == b"1\n2\n"
+        append(log, b"3\n")
+        assert read_all(reader) == b"33\n"
+        assert read_all(reader) == b""
+
+    def test_a_renamed_file(self, log, follow, now):
+        """It is read until its successor has been written to for some time, since its writer may be late."""
+        append(log, b"1\n")
+        reader = follow()
+        assert read_all(reader) == b"1\n"
+        old = log.rename(log.with_name("access.log.1"))
+        append(old, b"2\n")
+        assert read_all(reader) == b"2\n"
+        log.touch()
+        now[0] = 100.0
+        append(old, b"3\n")
+        assert read_all(reader) == b"3\n"
+        append(log, b"new\n")
+        append(old, b"4\n")
+        assert read_all(reader) == b"4\n"
+        append(old, b"5")
+        now[0] += 1
+        assert read_all(reader) == b""
+        now[0] += 2
+        assert read_all(reader) == b"5new\n"
+        append(log, b"newer\n")
+        assert read_all(reader) == b"newer\n"
+        assert follow.warnings == []
+
+    @pytest.mark.parametrize("is_copied", [True, False])
+    @pytest.mark.parametrize("new", [b"", b"n\n", b"a new line that is longer than all lines before\n"])
+    def test_a_truncated_file(self, log, follow, now, is_copied, new):
+        """Its new content is read from the beginning, and what was missed from the copy."""
+        append(log, b"1\n2\n")
+        reader = follow()
+        assert read_all(reader) == b"1\n2\n"
+        append(log, b"3\n")
+        if is_copied:
+            shutil.copy(log, log.with_name("access.log.1"))
+        os.truncate(log, 0)
+        append(log, new)
+        assert read_later(reader, now) == (b"3\n" if is_copied else b"") + new
+        append(log, b"later\n")
+        assert read_later(reader, now) == b"later\n"
+        assert len(follow.warnings) == (0 if is_copied else 1)
+
+    def test_truncation_while_it_is_read(self, log, follow, now, monkeypatch):
+        """A block counts only if the file still begins as before after it was read."""
+        append(log, b"1\n" * 600)
+        reader = follow()
+        assert read_all(reader) == b"1\n" * 600
+        append(log, b"2\n")
+        real = os.fstat
+
+        def truncate(descriptor):
+            monkeypatch.setattr(os, "fstat", real)
+            shutil.copy(log, log.with_name("access.log.1"))
+            os.truncate(log, 0)
+            return real(descriptor)
+
+        monkeypatch.setattr(os, "fstat", truncate)
+        assert read_all(reader) == b"2\n"
+        append(log, b"3\n" * 700)
+        assert read_later(reader, now) == b"3\n" * 700
+        assert follow.warnings == []
+
+    def test_a_position(self, log, follow, now):
+        """A reader goes on where another one ended, also in a file that was renamed meanwhile."""
+        append(log, b"1\n2\n")
+        reader = follow()
+        assert read_all(reader) == b"1\n2\n"
+        position = reader.position
+        append(log, b"3\n")
+        log.rename(log.with_name("access.log.1"))
+        append(log, b"4\n")
+        assert read_later(follow(position), now) == b"3\n4\n"
+
+    def test_a_missing_file(self, log, follow):
+        """The log may appear later."""
+        reader = follow()
+        assert read_all(reader) == b""
+        append(log, b"1\n")
+        assert read_all(reader) == b"1\n"
+
+
+class TestPipe:
+    @pytest.fixture
+    def pipe(self, log):
+        """Open a pipe, and return its reader and its writing end."""
+        os.mkfifo(log)
+        writing = os.open(log, os.O_RDWR)
+        reader = open_log(log, None, is_followed=False, warn=lambda _: None)
+        file = os.fdopen(os.open(log, os.O_WRONLY), "wb", buffering=0)
+        os.close(writing)
+        yield reader, file
+        file.close()
+        reader.close()
+
+    def test_lines(self, pipe, monkeypatch):
+        """Lines are read once they have an end, and the last one at the end of the pipe."""
+        monkeypatch.setattr(log_reader, "_PIPE_WAIT", 0.01)
+        reader, file = pipe
+        assert reader.read() == b""
+        file.write(b"1\n2")
+        assert reader.read() == b"1\n"
+        file.write(b"2\n3")
+        assert reader.read() == b"22\n"
+        assert reader.read() == b""
+        file.close()
+        assert [reader.read(), reader.read(), reader.read()] == [b"3", None, None]
+        assert reader.position is None
+
+    def test_long_lines(self, pipe, monkeypatch):
+        """A line that is longer than a block is unreadable, and nothing else is lost."""
+        monkeypatch.setattr(log_reader, "BLOCK_SIZE", 20)
+        monkeypatch.setattr(log_reader, "_PIPE_WAIT", 0.01)
+        reader, file = pipe
+        file.write(b"1\n" + b"x" * 70 + b"\n2\n" + b"y" * 70 + b"\n3\n4")
+        file.close()
+        assert read_all(reader) == b"1\n2\n3\n4"
+        assert reader.unreadable == 2
