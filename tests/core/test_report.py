@@ -164,6 +164,19 @@ def test_milliseconds_have_three_digits(names, output, monkeypatch):
             assert json.loads(row) == {"_id": 1, "totalRequest": 1} | texts
 
 
+@pytest.mark.parametrize("query", [INCLUDING, UsageQuery(sort="lastRequestAt")], ids=["included", "sorted"])
+@pytest.mark.parametrize("output", [JSON, CSV], ids=["json", "csv"])
+def test_rows_of_a_page_may_have_different_dates(query, output):
+    """Each row of a page has its own dates with milliseconds, as without a page."""
+    moment = datetime(2024, 3, 14, 10, 15)
+    stored = [
+        {"_id": number, "totalRequest": 0} | dict.fromkeys(names, moment - timedelta(days=number))
+        for number, names in enumerate(permutations(DATES, 2))
+    ]
+    expected = build_report(stored, query, output).encoded_rows
+    assert build_report(stored, replace(query, limit=9), output).encoded_rows == expected
+
+
 def test_more_documents_than_a_batch():
     """All rows are returned if there are more documents than fit in a batch, including odd ones."""
     stored = [{"_id": number, "totalRequest": Decimal128(str(number))} for number in range(2500)]

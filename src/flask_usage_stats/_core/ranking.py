@@ -1,5 +1,6 @@
 """Collecting and sorting the rows of a response while documents are read."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -82,10 +83,13 @@ class _Page:
         self._keep_first()
         position = self._build_position() if len(self._rows) > self._limit else None
         encoded = [b""] * min(self._limit, len(self._rows))
-        for trailing_dates in set(self._trailing_dates):
-            indexes = [index for index in range(len(encoded)) if self._trailing_dates[index] == trailing_dates]
+        indexes_by_dates: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+        for index in range(len(encoded)):
+            names = tuple(self._rows[index])
+            indexes_by_dates[names[len(names) - self._trailing_dates[index] :]].append(index)
+        for dates, indexes in indexes_by_dates.items():
             rows = [self._rows[index] for index in indexes]
-            batch = RowBatch([row[COUNT] for row in rows], [], rows, trailing_dates, self._query.row_fields)
+            batch = RowBatch([row[COUNT] for row in rows], [], rows, len(dates), self._query.row_fields)
             batch = batch.select_fields(self._query.fields)
             for index, row in zip(indexes, _encode(batch, self._output, self._adjustments), strict=True):
                 encoded[index] = row

@@ -49,8 +49,8 @@ class RowBatch(NamedTuple):
     id_keys: list[bytes]
     #: The rows, in any order; aware datetimes and invalid Unicode only if they passed through unconverted.
     rows: Sequence[Row]
-    #: The number of datetimes (0 to 3) that each row ends with. They are in UTC and not formatted yet;
-    #: other dates are text.
+    #: The number of datetimes (0 to 3) that each row ends with, in the same fields. They are in UTC and not formatted
+    #: yet; other dates are text.
     trailing_dates: int
     #: The fields that the rows may have.
     fields: tuple[Field, ...] = FIELDS
