@@ -77,6 +77,16 @@ def test_many_projects(database, monkeypatch):
     assert read(database.usage_history, parts) == expected(counts, parts)
 
 
+@pytest.mark.parametrize("by_project", [True, False])
+def test_the_collation_of_the_collection_is_ignored(database, by_project):
+    """Ids that differ in case are different projects, perhaps of different owners."""
+    collection = database.create_collection("collated", collation={"locale": "en", "strength": 1})
+    counts = {("blog", DAY * 96): 1, ("BLOG", (DAY + 1) * 96): 20}
+    HistoryWriter(UsageHistory(collection), "w").write(counts, DAY * 86_400_000, 30, DAY * 86_400.0)
+    parts = DayParts(["blog"], DAY, DAY + 1, [0], by_project)
+    assert read(collection, parts) == expected(counts, parts)
+
+
 def test_damaged_days(database):
     """Values that are not numbers count as 0."""
     midnight = datetime.fromtimestamp(DAY * 86_400, UTC)

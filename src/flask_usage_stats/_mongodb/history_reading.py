@@ -17,7 +17,7 @@ from .._core.timeline import (
     select_projects,
 )
 from ..protocols import Owner
-from .driver import DRIVER_ERRORS, build_store_error
+from .driver import DRIVER_ERRORS, build_store_error, call_with_collation
 from .history import UsageHistory, open_history, read_since
 from .mapping import Document
 from .project_reader import ProjectReader
@@ -77,7 +77,8 @@ def _read_days(
     if not isinstance(collection, Collection):
         return _read_each(collection, summed, ids, {"$gte": first, "$lte": last})
     ranges = [{"_id": {"$gte": {"p": project, "d": first}, "$lte": {"p": project, "d": last}}} for project in ids]
-    return collection.aggregate([{"$match": {"$or": ranges}}, _build_stage(parts, summed)])
+    pipeline = [{"$match": {"$or": ranges}}, _build_stage(parts, summed)]
+    return call_with_collation(lambda collation: collection.aggregate(pipeline, collation=collation))
 
 
 def _build_stage(parts: DayParts, summed: Mapping[str, range]) -> Document:
