@@ -9,6 +9,7 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 from servers import free_port
+from support import raiser
 
 from flask_usage_stats import ConfigurationError, ProjectStore, StoreError, UsageHistory, UsageRecorder
 from flask_usage_stats._mongodb.bulk_updates import BulkUpdates
@@ -114,6 +115,43 @@ def test_a_history_that_fails_is_tried_once_in_a_flush(recorder, any_projects, m
     assert [len(call[0]) for call in writer.calls] == [2, 2, 1]
 
 
+def test_the_history_does_not_wait_for_later_batches(recorder, any_history, monkeypatch):
+    """What was counted is in the history even if a later batch of the same flush fails."""
+    monkeypatch.setattr(ledger, "BATCH_SIZE", 1)
+    writer = recorder._state.flusher.writer
+    write = writer.write
+
+    def write_once(*arguments, **options):
+        monkeypatch.setattr(writer, "write", raiser(StoreError("x")))
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(writer, "write", write_once)
+    recorder.record("blog", 2)
+    recorder.record(HEX, 3)
+    assert not recorder.flush()
+    assert sums(any_history) == {"blog": 2}
+
+
+def test_the_last_flush_ends_in_time(recorder, monkeypatch):
+    """The projects and the history have the time that remains."""
+    flusher, timeouts = recorder._state.flusher, []
+    for writer in (flusher.writer, flusher.history.writer):
+        monkeypatch.setattr(writer, "write", lambda *arguments, **_: timeouts.append(arguments[2]) or Counter())
+    recorder.record("blog")
+    assert recorder.close(timeout=2)
+    assert len(timeouts) == 2
+    assert 0 < timeouts[1] <= timeouts[0] <= 2
+
+
+def test_nothing_is_sent_after_the_deadline(recorder, any_projects, any_history):
+    """What cannot be written in time stays pending, for a later flush."""
+    recorder.record("blog", 2)
+    assert not recorder.close(timeout=0)
+    assert (counts(any_projects)["blog"], sums(any_history), recorder.stats.pending) == (7, {}, 2)
+    assert recorder.close()
+    assert (counts(any_projects)["blog"], sums(any_history)) == (9, {"blog": 2})
+
+
 def test_too_many_pairs_wait_for_the_history(any_projects, any_history, caplog):
     """The oldest batches are lost, also of the history's own queue."""
     any_projects.insert_many({"_id": number} for number in range(3))
@@ -209,7 +247,9 @@ def test_what_the_history_lacks_is_logged_once(recorder, caplog):
     assert recorder.flush()
     recorder.record("blog", 3)
     assert recorder.flush()
-    assert caplog.messages == ["the history lacks 3 counted requests: refused 2, uncountable 1"]
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.message == "the history lacks 3 counted requests: refused 2, uncountable 1"
 
 
 def test_a_batch_that_is_dropped_does_not_reach_the_history(recorder, any_history):
@@ -240,3 +280,24 @@ def test_an_interruption_adds_nothing_twice(recorder, any_projects, any_history,
     assert recorder.flush()
     assert counts(any_projects)["blog"] == 12
     assert sums(any_history) == {"blog": 5}
+
+
+@pytest.mark.parametrize("is_settled", [True, False])
+def test_an_interruption_between_the_two(recorder, any_projects, any_history, monkeypatch, is_settled):
+    """A batch that the projects have reaches the history once, wherever a signal handler interrupts the flush."""
+    flusher = recorder._state.flusher
+    settle = flusher.ledger.settle
+
+    def interrupt(*arguments):
+        if is_settled:
+            settle(*arguments)
+        raise KeyboardInterrupt
+
+    recorder.record("blog", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(flusher.ledger, "settle", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            recorder.flush()
+    assert recorder.flush()
+    assert counts(any_projects)["blog"] == 9
+    assert sums(any_history) == {"blog": 2}
