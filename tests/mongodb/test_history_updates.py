@@ -3,17 +3,19 @@
 import contextlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import mongomock
 import pytest
 from bson import ObjectId
 from pymongo import MongoClient
-from support import fail_point
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError, WriteError
+from support import fail_point, raiser
 
 from flask_usage_stats import StoreError, UsageHistory
 from flask_usage_stats._mongodb import history_updates
-from flask_usage_stats._mongodb.bulk_updates import BulkUpdates
+from flask_usage_stats._mongodb.bulk_updates import DUPLICATE_KEY, VALIDATION_FAILED, BulkUpdates
 from flask_usage_stats._mongodb.history_updates import HistoryWriter
 
 DAY = 20_782  # days since 1970
@@ -80,6 +82,14 @@ def test_a_batch_is_added_once(any_history):
     }
 
 
+def test_a_command_that_arrives_late_adds_nothing(any_history):
+    """A batch is not added after a later one of the same writer: its sender has seen it fail and sent it again."""
+    writer = writer_for(any_history)
+    for number in (NUMBER + 1, NUMBER):
+        assert write(writer, {(1, QUARTER): 2}, number) == Counter()
+    assert days_of(any_history) == {(1, MIDNIGHT): (2, {"0": 2})}
+
+
 def test_more_days_than_one_command_has(history, monkeypatch):
     """Counts that have waited for long are sent in several commands."""
     monkeypatch.setattr(history_updates, "_MAX_OPERATIONS", 3)
@@ -139,6 +149,14 @@ def test_validator(database):
     assert write(writer_for(collection), {(1, QUARTER): 2, (2, QUARTER): 3}) == {"refused": 3}
 
 
+def test_a_day_that_is_refused_on_the_second_attempt(history, monkeypatch):
+    """What another writer has inserted meanwhile may have no number; the requests of that day are dropped."""
+    answers = iter([(0, {1: DUPLICATE_KEY, 2: DUPLICATE_KEY}), (0, {1: VALIDATION_FAILED})])
+    monkeypatch.setattr(BulkUpdates, "send", lambda *_, **__: next(answers))
+    counts = {(1, QUARTER): 2, (2, QUARTER): 3, (3, QUARTER): 4}
+    assert write(writer_for(history), counts) == {"refused": 4}
+
+
 class TestSince:
     def test_the_first_flush_decides(self, any_history):
         """The time is the start of the oldest quarter in the first flush of any process."""
@@ -158,6 +176,18 @@ class TestSince:
         assert write(writer, {(1, QUARTER): 1}, NUMBER + 1) == {}
         assert collection.count_documents({}) == 2
 
+    def test_another_process_is_first(self, history, monkeypatch):
+        """If another process stores the document at the same moment, the counts are added."""
+        monkeypatch.setattr(Collection, "update_one", raiser(DuplicateKeyError("secret", DUPLICATE_KEY)))
+        assert write(writer_for(history), {(1, QUARTER): 2}) == Counter()
+        assert days_of(history) == {(1, MIDNIGHT): (2, {"0": 2})}
+
+    def test_other_errors(self, history, monkeypatch):
+        """Only what a validator refuses is dropped: after any other error the batch is sent again."""
+        monkeypatch.setattr(Collection, "update_one", raiser(WriteError("secret", 14_031)))
+        with pytest.raises(StoreError, match="the history could not be written: WriteError 14031"):
+            write(writer_for(history), {(1, QUARTER): 2})
+
     def test_a_removed_document_is_stored_again(self, any_history, monkeypatch):
         """The document is stored again within an hour."""
         now = [0.0]
@@ -173,17 +203,20 @@ class TestSince:
     def test_later_format(self, any_history):
         """A history of a later version is not written, and nothing of it changes."""
         any_history.insert_one({"_id": "since", "at": MIDNIGHT, "format": 2})
-        assert write(writer_for(any_history), {(1, QUARTER): 2, (2, QUARTER): 3}) == {"later format": 5}
+        writer = writer_for(any_history)
+        for number in (NUMBER, NUMBER + 1):
+            assert write(writer, {(1, QUARTER): 2, (2, QUARTER): 3}, number) == {"later format": 5}
         assert list(any_history.find()) == [{"_id": "since", "at": MIDNIGHT, "format": 2}]
 
 
 def test_silent_writers_are_removed(history):
     """Entries of processes that have not written for an hour are removed from the days that are written."""
-    now = datetime.now()
+    now = datetime.now(UTC)
     entries = {"old": now - timedelta(days=1), "young": now + timedelta(minutes=30)}
-    history.insert_one({"_id": {"p": 1, "d": MIDNIGHT}, "w": entries})
-    write(writer_for(history), {(1, QUARTER): 1, (2, QUARTER): 1})
-    assert history.find_one({"_id.p": 1})["w"].keys() == {"young", "writer"}
+    days = [MIDNIGHT, MIDNIGHT + timedelta(days=1)]
+    history.insert_many([{"_id": {"p": 1, "d": day}, "w": entries} for day in days])
+    write(writer_for(history), {(1, QUARTER): 1, (1, QUARTER + 96): 1, (2, QUARTER): 1})
+    assert [day["w"].keys() for day in history.find({"_id.p": 1})] == [{"young", "writer"}] * 2
 
 
 def test_the_collation_of_the_collection_is_ignored(database):
