@@ -55,9 +55,11 @@ class TestSelectProjects:
         assert select_projects(PROJECTS, query(**options)).ids == ids
 
     def test_groups_have_the_present_values(self):
-        """Values are compared without case, and missing and empty ones are null."""
+        """Values are compared without case, and missing and empty ones are null, as are those that are not shown."""
         selection = select_projects(PROJECTS, query(group_by=("plan", "status")))
         assert list(selection.groups.values()) == [("pro", "live"), ("pro", None), (None, None), ("5", None)]
+        selection = select_projects([{"_id": 1, "plan": ["pro"], "status": True}], query(group_by=("plan", "status")))
+        assert list(selection.groups.values()) == [(None, "true")]
         assert list(select_projects(PROJECTS, query(group_by=("project",))).sort_keys) == [
             (HEX,),
             (7,),
@@ -104,6 +106,11 @@ class TestPlanReading:
         assert self.days(query(), since="2026-03-29T23:45") == ("2026-03-29", "2026-03-31")
         assert self.days(query(), now=at("2026-03-30T00:01")) == ("2026-03-28", "2026-03-30")
         assert self.days(query(start="2026-03-28", zone=BERLIN)) == ("2026-03-27", "2026-04-01")
+
+    def test_by_project(self):
+        """The counts of each project are only read for groups; otherwise the database adds them up."""
+        assert not self.plan(query()).by_project
+        assert self.plan(query(group_by=("plan",))).by_project
 
     def test_cuts(self):
         """The parts of a day begin where windows do."""
@@ -175,6 +182,14 @@ class TestBuildTimeline:
         timeline = self.build(query(group_by=("plan",)), since="2026-03-28T12:00", counts=counts)
         assert timeline.groups == [("5",), ("pro",), (None,)]
         assert [bucket.groups for bucket in timeline.buckets] == [[0, 2, 0], [5, 0, 0], [0, 0, 0], [0, 0, 0]]
+        assert [bucket.others for bucket in timeline.buckets] == [None] * 4
+        assert self.build(query(group_by=("plan",)), counts=[]).groups == [("5",), ("pro",), (None,)]
+
+    def test_all_groups_of_other_fields(self):
+        """Only projects are limited: however many plans there are, each is a group."""
+        projects = [{"_id": number, "plan": f"plan {number:02}"} for number in range(23)]
+        timeline = self.build(query(group_by=("plan",)), counts=[], projects=projects)
+        assert timeline.groups == [(f"plan {number:02}",) for number in range(23)]
         assert [bucket.others for bucket in timeline.buckets] == [None] * 4
 
     def test_buckets_before_counting_began_have_no_groups(self):

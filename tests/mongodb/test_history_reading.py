@@ -68,6 +68,13 @@ def test_parts_of_days(any_history, cuts, by_project):
     assert read(any_history, parts) == expected(counts, parts)
 
 
+def test_the_server_adds_up_the_projects(database):
+    """Without groups, each day has one sum for each of its parts, however many projects there are."""
+    write(database.usage_history)
+    parts = DayParts(PROJECTS, DAY - 1, DAY + 1, [0, 88], by_project=False)
+    assert len(list(read_counts(UsageHistory(database.usage_history), parts))) == 6
+
+
 def test_many_projects(database, monkeypatch):
     """The projects are read in several commands."""
     monkeypatch.setattr(history_reading, "_MAX_RANGES", 4)
