@@ -39,7 +39,13 @@ class TestRange:
     def test_default_in_another_zone(self):
         """Today is the date in the zone."""
         assert range_of(read(tz="Pacific/Kiritimati"))[1] == "2026-04-03 10:00:00"
-        assert range_of(read(tz="Europe/Berlin")) == ["2026-03-03 23:00:00", "2026-04-02 22:00:00"]
+        for window in ("hour", "day"):
+            assert range_of(read(tz="Europe/Berlin", window=window)) == ["2026-03-03 23:00:00", "2026-04-02 22:00:00"]
+
+    def test_dates_are_those_of_the_zone(self):
+        """A date is its midnight in the zone."""
+        query = read(("from", "2026-03-27"), to="2026-03-28", tz="America/New_York")
+        assert range_of(query) == ["2026-03-27 04:00:00", "2026-03-28 04:00:00"]
 
     def test_only_to(self):
         """The 30 dates that end with it."""
@@ -97,6 +103,7 @@ def test_unknown_names_are_ignored():
         ({"from": "", "tz": "x"}, {"from": [f"from {INSTANT}"], "tz": ["tz must be an IANA time zone, such as Europe/Berlin"]}),
         ({"from": "2026-03-28", "to": "2026-03-28"}, {"from": ["from must be before to"]}),
         ({"from": "2027-03-28"}, {"from": ["from must be before to"]}),
+        ({"from": "2027-03-28", "format": "xml"}, {"from": ["from must be before to"], "format": ["format must be one of json, csv"]}),
         ({"window": "year"}, {"window": ["window must be one of hour, day, week, month"]}),
         (
             {"from": "2026-01-01", "to": "2026-04-03", "window": "hour"},
