@@ -105,6 +105,17 @@ class TestDocument:
             for name, field in schema["properties"].items():
                 assert "type" in field or "anyOf" in field, name
 
+    @pytest.mark.parametrize("since", [None, "2026-03-28T23:00:00.000Z", 5])
+    @pytest.mark.parametrize("total", [None, 0, 2.5, "3"])
+    def test_histories_are_valid_in_both(self, since, total):
+        """A history is valid according to the document if and only if it is valid according to the schema."""
+        bucket = {"from": "x", "to": "x", "totalRequests": total, "partial": True}
+        body = {"success": True, "from": "x", "to": "x", "window": "day", "tz": "UTC", "since": since}
+        body |= {"totalRequests": 0, "buckets": [bucket]}
+        components = openapi_document(history=True)["components"]
+        schema = {"$ref": "#/components/schemas/UsageHistory", "components": components}
+        assert Draft202012Validator(schema).is_valid(body) == (HistorySchema().validate(body) == {})
+
     @settings(max_examples=300)
     @given(
         row=st.fixed_dictionaries(

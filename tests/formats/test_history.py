@@ -71,11 +71,18 @@ def test_json_with_others():
     timeline, query = build(("project",), [(7,), ("blog",)], ((), (8000, 90), (0, 0)), (None, 10, 912))
     buckets = json.loads(JSON.encode_timeline(timeline, query))["buckets"]
     assert [bucket.get("others") for bucket in buckets] == [None, 10, 912]
-    assert "others" not in buckets[0]
+    assert list(buckets[0])[-1] == "groups"
+    assert list(buckets[1])[-2:] == ["groups", "others"]
     assert buckets[1]["groups"] == [
         {"project": 7, "totalRequests": 8000},
         {"project": "blog", "totalRequests": 90},
     ]
+
+
+def test_json_without_projects():
+    """If there are no projects, each bucket has an empty list of groups."""
+    buckets = json.loads(JSON.encode_timeline(*build(("plan",), [])))["buckets"]
+    assert [bucket["groups"] for bucket in buckets] == [[]] * 3
 
 
 def lines(*arguments, **options):
