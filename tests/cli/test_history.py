@@ -1,10 +1,11 @@
 """``flask usage history``, and the history in the other commands."""
 
 import json
+import sys
 from datetime import UTC, datetime
 
 import pytest
-from support import ListStore
+from support import ListStore, StubStore
 
 from flask_usage_stats import ProjectStore, UsageHistory
 from flask_usage_stats._cli.options import HISTORY_OPTIONS
@@ -59,6 +60,22 @@ def test_table(terminal, projects, counted):
     )
 
 
+def test_complete_windows(terminal, projects, counted):
+    """Without a window that was counted in part, there is no note about it."""
+    output = terminal(projects, "history", *ARGUMENTS, "--to", "2026-03-30", history=counted)
+    assert output.endswith("Total requests: 8,000\nCounted since 2026-03-29 00:00 Europe/Berlin\n")
+
+
+def test_missing_rich(flask, counted, monkeypatch):
+    """If rich is missing, the error is printed before anything is read."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "rich" or name.endswith("table")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    result = flask(StubStore(error=OSError()), "history", *ARGUMENTS, history=counted)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Error: the table requires rich: pip install rich, or use --format json or csv\n"
+
+
 def test_groups(terminal, projects, counted):
     """A line for each group of each window; control characters are escaped."""
     lines = terminal(projects, "history", *ARGUMENTS, "--group-by", "project", history=counted).splitlines()
@@ -75,7 +92,8 @@ def test_others(terminal, counted):
     """The requests to the other projects are a line of their own."""
     store = ListStore({"_id": 7, "owner": "ada"}, *({"_id": 100 + n, "owner": "ada"} for n in range(24)))
     lines = terminal(store, "history", *ARGUMENTS, "--group-by", "project", history=counted).splitlines()
-    assert sum(line.split()[1] == "(others)" for line in lines[3:] if line.startswith("2026")) == 2
+    others = [line.split() for line in lines if "(others)" in line]
+    assert [(line[0], line[2]) for line in others] == [("2026-03-29", "0"), ("2026-03-30", "0*")]
 
 
 def test_hours(terminal, projects, counted):
@@ -166,15 +184,20 @@ class TestCheck:
 
     def test_expiry(self, flask, projects, counted, database):
         """The index must exist and fit the retention."""
-        assert self.line(flask, projects, counted) == (
-            "problem  history: no index removes old days: run flask usage ensure-indexes"
-        )
+        missing = "problem  history: no index removes old days: run flask usage ensure-indexes"
+        assert self.line(flask, projects, counted) == missing
+        database.usage_history.create_index("_id.d")
+        assert self.line(flask, projects, counted) == missing
+        database.usage_history.drop_indexes()
         counted.ensure_indexes()
         assert self.line(flask, projects, counted) == "ok       history: counted since 2026-03-28, kept for 400 days"
         assert self.line(flask, projects, UsageHistory(database.usage_history, retention_days=30)) == (
             "problem  history: index 'usage_history_expiry' removes days after 400 days, not 30:"
             " run flask usage ensure-indexes"
         )
+        database.usage_history.drop_indexes()
+        database.usage_history.create_index("_id.d", name="short", expireAfterSeconds=43_200)
+        assert "index 'short' removes days after 0.5 days, not 400" in self.line(flask, projects, counted)
 
     @pytest.mark.parametrize(
         ("update", "line"),
@@ -189,8 +212,9 @@ class TestCheck:
         assert self.line(flask, projects, counted) == line
 
     def test_nothing_was_counted(self, flask, projects, database):
-        """A new history is ok."""
+        """A new history is ok, if it has the index."""
         history = UsageHistory(database.usage_history)
+        assert self.line(flask, projects, history).startswith("problem  history: no index removes old days")
         history.ensure_indexes()
         assert self.line(flask, projects, history) == "ok       history: nothing was counted yet"
 

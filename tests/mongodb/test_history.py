@@ -47,9 +47,10 @@ class TestEnsureIndexes:
             assert UsageHistory(collection, retention_days=days).ensure_indexes() == "usage_history_expiry"
             assert self.expiry(collection) == {"usage_history_expiry": days * 86_400}
 
-    def test_existing_index(self, collection):
+    @pytest.mark.parametrize("options", [{}, {"expireAfterSeconds": 5}])
+    def test_existing_index(self, collection, options):
         """An index with another name gets the lifetime, even if it had none."""
-        collection.create_index("_id.d", name="mine", expireAfterSeconds=5)
+        collection.create_index("_id.d", name="mine", **options)
         assert UsageHistory(collection, retention_days=1).ensure_indexes() == "mine"
         assert self.expiry(collection) == {"mine": 86_400}
 
