@@ -62,10 +62,12 @@ class TestRegistration:
         assert usage(app).status_code == 200
 
     def test_endpoint_has_the_name_of_the_blueprint(self, app_factory):
-        """``url_for`` finds the route by its default endpoint."""
-        app = app_factory(ListStore())
+        """``url_for`` finds each route by its default endpoint."""
+        history = UsageHistory(mongomock.MongoClient().platform.usage_history)
+        app = app_factory(ListStore(), history=history)
         with app.test_request_context():
             assert app.url_for("usage_stats.usage") == "/api/usage"
+            assert app.url_for("usage_stats.history") == "/api/usage/history"
 
 
 class TestMethods:
