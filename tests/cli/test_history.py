@@ -218,6 +218,15 @@ class TestCheck:
         history.ensure_indexes()
         assert self.line(flask, projects, history) == "ok       history: nothing was counted yet"
 
+    def test_collation(self, flask, projects, database):
+        """Projects whose ids differ only in case could not both be counted."""
+        collection = database.create_collection("collated", collation={"locale": "en", "strength": 1})
+        history = UsageHistory(collection)
+        history.ensure_indexes()
+        assert self.line(flask, projects, history) == (
+            "problem  history: the collection has a collation, so ids that it takes for equal cannot each have a day"
+        )
+
     def test_without_a_history(self, flask, projects):
         """An application without a history has no such line."""
         assert "history" not in flask(ProjectStore(projects), "check").stdout
