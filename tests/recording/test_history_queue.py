@@ -30,7 +30,7 @@ class RecordingWriter:
     def write(self, counts, number, timeout, oldest):
         self.calls.append((dict(counts), number, timeout, oldest))
         result = self.results.pop(0) if self.results else {}
-        if isinstance(result, Exception):
+        if isinstance(result, BaseException):
             raise result
         return Counter(result)
 
@@ -116,6 +116,17 @@ def test_doubt_stays(clocks):
     clocks["monotonic"] += 3301
     queue.write(5, None)
     assert (len(queue.writer.calls), queue.pop_lost()) == (2, {"in_doubt": 1})
+
+
+def test_an_interrupted_batch_is_in_doubt(clocks):
+    """A signal handler can interrupt the writer after it has sent the batch."""
+    queue = build(KeyboardInterrupt())
+    queue.add(make_batch(1, "blog"), {})
+    with pytest.raises(KeyboardInterrupt):
+        queue.write(5, None)
+    clocks["time"] += 3301
+    queue.write(5, None)
+    assert (len(queue.writer.calls), queue.pop_lost()) == (1, {"in_doubt": 1})
 
 
 def test_the_oldest_are_lost_first():
