@@ -89,7 +89,7 @@ def test_skipped_methods(line, method):
         b"null",
         b'"text"',
         b'192.0.2.1 - - [25/Nov/2026:10:15:30 +0000] "GET / HTTP/1.1" 200 5',
-        b'{"host": "\xff", "msec": 1, "request_method": "GET"}',
+        b'{"host": "\xff", "msec": 1, "request_method": "GET"',
         {},
         NGINX | {"host": 7},
         NGINX | {"host": "a" * 301},
@@ -112,6 +112,14 @@ def test_unreadable_lines(line):
     """A line that is not JSON, that lacks a field or that has a wrong value is an error of one kind."""
     with pytest.raises(UnreadableLineError):
         parse(line)
+
+
+@pytest.mark.parametrize("name", [None, "nginx"])
+def test_bytes_that_are_not_utf_8(name):
+    """A client cannot keep a request from being counted by a header or a path that nginx logs as it is."""
+    line = b'{"host":"blog.example","msec":1795601730.500,"request_method":"GET","user_agent":"\xff","path":"/\xe9"}'
+    assert parse(line, name) == LoggedRequest("blog.example", TIME)
+    assert parse(line.replace(b"blog", b"bl\xf6g"), name) == LoggedRequest("bl\ufffdg.example", TIME)
 
 
 VALUES = st.recursive(

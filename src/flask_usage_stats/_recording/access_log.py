@@ -68,7 +68,7 @@ def parse_line(line: bytes, find_parts: Callable[[Mapping[str, Any]], _Parts], l
     :raises UnreadableLineError: the line is not JSON, or a field is missing or has a wrong value.
     """
     try:
-        host, moment, method = find_parts(orjson.loads(line))
+        host, moment, method = find_parts(_decode(line))
         if isinstance(moment, str):
             instant = datetime.fromisoformat(moment)
             moment = None if instant.tzinfo is None else instant.timestamp()
@@ -83,3 +83,11 @@ def parse_line(line: bytes, find_parts: Callable[[Mapping[str, Any]], _Parts], l
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise UnreadableLineError from error
     return None if method in _SKIPPED_METHODS else LoggedRequest(host, moment)
+
+
+def _decode(line: bytes) -> Any:  # noqa: ANN401 # any JSON
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # nginx logs bytes that are not UTF-8 as they are, and they must not keep a request from being counted.
+        return orjson.loads(line.decode(errors="replace"))
