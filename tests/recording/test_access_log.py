@@ -122,6 +122,17 @@ def test_bytes_that_are_not_utf_8(name):
     assert parse(line.replace(b"blog", b"bl\xf6g"), name) == LoggedRequest("bl\ufffdg.example", TIME)
 
 
+@pytest.mark.parametrize("name", [None, "caddy"])
+def test_other_loggers_of_caddy(name):
+    """A request that failed is counted once, although Caddy's log of errors can be in the same file."""
+    without = {key: value for key, value in CADDY.items() if key != "logger"}
+    for line in (without, CADDY, CADDY | {"logger": "http.log.access"}):
+        assert parse(line, name) == LoggedRequest("blog.example", TIME)
+    for logger in ("http.log.error", "http.log.error.log0", "http.handlers.reverse_proxy", None):
+        with pytest.raises(UnreadableLineError):
+            parse(CADDY | {"logger": logger}, name)
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

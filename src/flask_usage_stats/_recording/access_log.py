@@ -14,6 +14,7 @@ _Parts: TypeAlias = tuple[object, object, object]
 
 _SKIPPED_METHODS: Final = ("OPTIONS", "HEAD")
 _MAX_HOST_LENGTH: Final = 300  # characters
+_CADDY_LOGGER: Final = "http.log.access"
 
 
 class LoggedRequest(NamedTuple):
@@ -25,7 +26,7 @@ class LoggedRequest(NamedTuple):
 
 
 class UnreadableLineError(ValueError):
-    """A line is not JSON, or it lacks a field."""
+    """A line is not JSON, lacks a field, or is not about a request."""
 
 
 def _find_traefik_parts(line: Mapping[str, Any]) -> _Parts:
@@ -34,6 +35,9 @@ def _find_traefik_parts(line: Mapping[str, Any]) -> _Parts:
 
 def _find_caddy_parts(line: Mapping[str, Any]) -> _Parts:
     request = line["request"]
+    # Other loggers write about the same request, for example if its upstream does not respond.
+    if not line.get("logger", _CADDY_LOGGER).startswith(_CADDY_LOGGER):
+        raise UnreadableLineError
     return request["host"], line["ts"], request["method"]
 
 
