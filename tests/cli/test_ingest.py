@@ -54,6 +54,14 @@ def test_summary(ingest, log, projects):
     assert (result.exit_code, result.output) == (0, "0 counted, 0 unknown, 0 unreadable, 0 skipped\n")
 
 
+def test_requests_without_a_host(ingest, log):
+    """They are counted as those of an unknown host."""
+    log.write_text(line("") * 2)
+    result = ingest()
+    assert (result.exit_code, result.stdout) == (0, "0 counted, 2 unknown, 0 unreadable, 0 skipped\n")
+    assert result.stderr == "unknown host (none): 2\n"
+
+
 def test_history(ingest, log, projects):
     """With a history, the requests are in it as well."""
     history = projects.database.usage_history

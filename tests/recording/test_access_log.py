@@ -71,6 +71,13 @@ def test_other_fields(line):
     assert parse(line) == LoggedRequest("blog.example", TIME)
 
 
+@pytest.mark.parametrize("line", [{"host": ""}, {"http_host": ""}, {"host": "", "http_host": ""}], ids=str)
+@pytest.mark.parametrize("name", [None, "nginx"])
+def test_requests_without_a_host(name, line):
+    """What is not HTTP is logged by nginx with an empty host and method: that is readable, and the host unknown."""
+    assert parse(line | {"msec": TIME, "request_method": ""}, name) == LoggedRequest("", TIME)
+
+
 @pytest.mark.parametrize("method", ["OPTIONS", "HEAD"])
 @pytest.mark.parametrize("line", [TRAEFIK, NGINX, CADDY])
 def test_skipped_methods(line, method):
@@ -91,6 +98,7 @@ def test_skipped_methods(line, method):
         b'192.0.2.1 - - [25/Nov/2026:10:15:30 +0000] "GET / HTTP/1.1" 200 5',
         b'{"host": "\xff", "msec": 1, "request_method": "GET"',
         {},
+        {"msec": TIME, "request_method": "GET"},
         NGINX | {"host": 7},
         NGINX | {"host": "a" * 301},
         NGINX | {"msec": "x"},

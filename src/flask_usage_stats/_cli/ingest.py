@@ -140,4 +140,4 @@ def _print_summary(tally: Tally) -> None:
     with report_output_errors():
         print_line(_summarize(tally))
     for host, requests in tally.unknown_hosts.most_common(_MAX_UNKNOWN_HOSTS):
-        click.echo(f"unknown host {escape(host, _MAX_HOST_LENGTH)}: {requests}", err=True)
+        click.echo(f"unknown host {escape(host, _MAX_HOST_LENGTH) or '(none)'}: {requests}", err=True)

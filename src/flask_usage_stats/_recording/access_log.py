@@ -45,7 +45,8 @@ def _find_nginx_parts(line: Mapping[str, Any]) -> _Parts:
     moment = line.get("msec")
     if isinstance(moment, str):
         moment = float(moment)
-    return line.get("host") or line["http_host"], moment or line["time_iso8601"], line["request_method"]
+    host = line["host"] if "http_host" not in line else line.get("host") or line["http_host"]
+    return host, moment or line["time_iso8601"], line["request_method"]
 
 
 def _find_parts(line: Mapping[str, Any]) -> _Parts:
