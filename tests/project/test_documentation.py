@@ -204,7 +204,7 @@ def fill_three_months(db):
 
 
 @pytest.fixture
-def sample(names, page, monkeypatch):
+def sample(names, page, monkeypatch, tmp_path):
     """Insert the sample projects, and return the names that map each documented token to its owner."""
     if page in SAMPLED:
         monkeypatch.setattr("flask_usage_stats._core.clock.get_now", lambda: NOW)
@@ -258,8 +258,13 @@ def sample(names, page, monkeypatch):
         fill_two_days(names["db"])
         return jwt_app(names["store"], history=history)
 
+    def save_log(name):
+        """Save the lines of nginx that the page shows in an empty folder, and make that the current one."""
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / name).write_text("".join(re.findall(r'^\{"host":.*\n', page.read_text(), re.MULTILINE)))
+
     token = make_token(names["app"], str(owner))
-    return {"send_to": send_to, "fill": fill, "mount_history": mount_history, "TOKEN": token}
+    return {"send_to": send_to, "fill": fill, "mount_history": mount_history, "save_log": save_log, "TOKEN": token}
 
 
 @contextmanager
@@ -330,6 +335,7 @@ def test_something_is_run():
     assert counts["http-api"] >= 24
     assert all(counts[page.stem] >= 2 for page in SAMPLED if page.stem not in ("index", "javascript"))
     assert counts["storage"] >= 12
+    assert counts["edge"] >= 5
     docstrings = sum(len(list(DOCSTRINGS.parse(module).examples())) for module in MODULES)
     assert docstrings >= 7
 
@@ -359,6 +365,13 @@ def test_option_tables(heading, options):
         for option, name in zip(re.findall(r"`(--.*?)`", left), re.findall(r"`(\w+)`", right), strict=True)
     }
     assert listed == {name: option for name, (option, *_) in options.items()}
+
+
+def test_ingest_options(names):
+    """The table of the ingest lists every option of the command."""
+    listed = re.findall(r"^\| `(--[a-z-]*)", get_section("## Ingest", "## ", "cli"), re.MULTILINE)
+    command = names["app"].blueprints["usage_stats"].cli.commands["ingest"]
+    assert listed == [name for each in command.params if isinstance(each, click.Option) for name in each.opts]
 
 
 def test_every_message():
