@@ -182,7 +182,7 @@ class TestRotation:
         assert run() == (2, 0, 0, 0)
         assert stored() == {"blog": 2, "shop": 2}
         (warning,) = run.warnings
-        assert warning.endswith(f"what was written to it after byte {size:,} is not counted")
+        assert warning.endswith(f"written after byte {size:,} of it and before the present file is not counted")
 
     def test_missing_successor(self, run, log, stored):
         """The renamed file is read although there is no new one yet."""
@@ -194,6 +194,98 @@ class TestRotation:
         append(log, caddy(minute=1))
         assert run() == (1, 0, 0, 0)
         assert stored()["blog"] == 3
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ("access.log.2", "access.log.1"),
+            ("access.log-20261126", "access.log-20261127"),
+            ("access-2026-11-26T00-00-00.000.log", "access-2026-11-27T00-00-00.000.log"),
+        ],
+    )
+    @pytest.mark.parametrize("is_copied", [False, True])
+    def test_twice(self, run, log, stored, first, second, is_copied):
+        """The file between the one that was read and the present one is read as well, and no other log is."""
+        append(log, caddy())
+        assert run() == (1, 0, 0, 0)
+        for name in (first, second):
+            append(log, caddy(minute=len(name)), caddy(name))
+            shutil.copy(log, log.with_name(name))
+            if is_copied:
+                os.truncate(log, 0)
+            else:
+                log.unlink()
+        for name in ("access-1.log", "access.log.3", "access.log-20261125", "access-api.log", "access.log.2.gz"):
+            if name[:12] != first[:12]:
+                append(log.with_name(name), caddy("shop.example"))
+        append(log, caddy(minute=3))
+        assert run() == (3, 2, 0, 0)
+        assert run() == (0, 0, 0, 0)
+        assert stored() == {"blog": 4, "shop": 0}
+        assert run.warnings == []
+
+    def test_twice_while_the_log_is_followed(self, run, log, stored, monkeypatch):
+        """The same while the reader has the first file open, also if that was compressed meanwhile."""
+        monkeypatch.setattr(log_reader, "_GRACE", 0.0)
+        append(log, caddy())
+        steps = iter(
+            [
+                lambda: log.rename(log.with_name("access.log.2")),
+                lambda: append(log, caddy("shop.example")),
+                lambda: log.rename(log.with_name("access.log.1")),
+                lambda: log.with_name("access.log.2").unlink(),
+                lambda: append(log, caddy(minute=1)),
+            ]
+        )
+
+        def should_stop():
+            for step in steps:
+                step()
+            return stored() == {"blog": 2, "shop": 1}
+
+        monkeypatch.setattr(module, "_INTERVAL", 0.0)
+        run(is_followed=True, should_stop=should_stop)
+        assert stored() == {"blog": 2, "shop": 1}
+
+    def test_empty_successor(self, run, log, stored):
+        """A proxy may write to the renamed file until it opens the new one."""
+        append(log, caddy())
+        run()
+        log.rename(log.with_name("access.log.1"))
+        log.touch()
+        assert run() == (0, 0, 0, 0)
+        append(log.with_name("access.log.1"), caddy())
+        append(log, caddy("shop.example"))
+        assert run() == (2, 0, 0, 0)
+        assert stored() == {"blog": 2, "shop": 1}
+
+    def test_before_the_successor_has_a_line(self, run, log, stored):
+        """A file of which nothing was read is found by the end of its predecessor."""
+        append(log, caddy())
+        run()
+        log.rename(log.with_name("access.log.2"))
+        append(log, caddy("shop.example")[:20])
+        assert run() == (0, 0, 0, 0)
+        append(log, caddy("shop.example")[20:])
+        log.rename(log.with_name("access.log.1"))
+        append(log, caddy(minute=1))
+        assert run() == (2, 0, 0, 0)
+        assert stored() == {"blog": 2, "shop": 1}
+        assert run.warnings == []
+
+    def test_link(self, run, log, stored):
+        """The renamed file is beside the target of a link."""
+        target = log.parent / "logs" / "blog.txt"
+        target.parent.mkdir()
+        append(target, caddy())
+        log.symlink_to(target)
+        assert run() == (1, 0, 0, 0)
+        append(target, caddy())
+        target.rename(target.with_name("blog.txt.1"))
+        append(target, caddy("shop.example"))
+        assert run() == (2, 0, 0, 0)
+        assert stored() == {"blog": 2, "shop": 1}
+        assert run.warnings == []
 
     def test_missing_log(self, run, log):
         """Without any file, the message says so."""

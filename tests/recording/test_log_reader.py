@@ -88,7 +88,7 @@ class TestFollowing:
         now[0] += 1
         assert read_all(reader) == b""
         now[0] += 2
-        assert read_all(reader) == b"5new\n"
+        assert read_all(reader) == b"5\nnew\n"
         append(log, b"newer\n")
         assert read_all(reader) == b"newer\n"
         assert follow.warnings == []

@@ -1,6 +1,5 @@
 """Reading a log that grows, that is rotated or that is a pipe, in blocks of complete lines."""
 
-import glob
 import hashlib
 import os
 import select
@@ -12,6 +11,7 @@ from time import monotonic
 from typing import BinaryIO, Final, Protocol
 
 from .ingest_state import IngestError, Position
+from .rotation import find_later, list_beside
 
 #: The maximum size of a block, and thus of a line.
 BLOCK_SIZE: Final = 2**20  # bytes
@@ -114,6 +114,8 @@ class FileReader:
         self._offset = 0
         # Whether the file was found beside the path.
         self._is_old = False
+        # Where the previous file was left.
+        self._previous: Position | None = None
         # When the file at the path was seen to be another one.
         self._replaced_at: float | None = None
         self._resume(position)
@@ -122,7 +124,12 @@ class FileReader:
 
     @property
     def position(self) -> Position:
-        """Where the next block starts."""
+        """Where the next block starts. That is the end of the previous file until something of the next one was read.
+
+        Otherwise, the next file could not be recognized if it was renamed now.
+        """
+        if self._offset == 0 and self._previous is not None:
+            return self._previous
         return Position(_hash(self._head), len(self._head), self._offset)
 
     @property
@@ -156,6 +163,7 @@ class FileReader:
         if position is None or position.length == 0:
             self._begin()
             return
+        self._previous = position
         with suppress(FileNotFoundError):
             file = _open(self._path)
             if _has(file, position):
@@ -166,7 +174,7 @@ class FileReader:
         if copy is None:
             self._warn(
                 f"{self._path} was replaced, and the previous file was not found beside it:"
-                f" what was written to it after byte {position.offset:,} is not counted"
+                f" what was written after byte {position.offset:,} of it and before the present file is not counted"
             )
             self._begin()
         else:
@@ -189,13 +197,12 @@ class FileReader:
 
     def _find_copy(self, position: Position) -> BinaryIO | None:
         """Find the renamed or copied file that has a position, beside the path: its name begins alike."""
-        for path in sorted(self._path.parent.glob(f"{glob.escape(self._path.stem)}*")):
-            if path != self._path and path.is_file():
-                with suppress(OSError):
-                    file = path.open("rb", buffering=0)
-                    if _has(file, position):
-                        return file
-                    file.close()
+        for path in list_beside(self._path):
+            with suppress(OSError):
+                file = path.open("rb", buffering=0)
+                if _has(file, position):
+                    return file
+                file.close()
         return None
 
     def _read_block(self) -> bytes | None:
@@ -219,15 +226,44 @@ class FileReader:
             self.unreadable += 1
 
     def _go_over(self) -> bytes | None:
-        """Go over to the file at the path if the present one is at its end and no longer written to."""
+        """Go over to the next file if the present one is at its end and no longer written to."""
         if not (self._is_replaced() if self._is_followed else self._is_old):
+            return None
+        successor, is_old = self._open_successor()
+        if successor is None:
             return None
         file = self._get_file()
         file.seek(self._offset)
         rest = file.read(BLOCK_SIZE)  # a line without an end, which cannot get one any more
+        self._offset += len(rest)
+        self._head += rest[: _FINGERPRINT_SIZE - len(self._head)]
+        position = self.position
         self.close()
-        self._head, self._offset = b"", 0
-        return rest if self._begin() else rest or None
+        self._use(successor, Position(_hash(b""), 0, 0))
+        self._is_old, self._previous = is_old, position
+        # At once, since nothing could recognize a file that was truncated before any of it was read.
+        data = self._read_block() or b""
+        return rest.removesuffix(b"\n") + b"\n" + data if rest else data
+
+    def _open_successor(self) -> tuple[BinaryIO | None, bool]:
+        """Open the file that was begun after the present one. Return also whether that one was rotated as well.
+
+        There is none as long as the file at the path is missing or empty.
+        """
+        file, later = None, find_later(self._path, self._get_file())
+        while True:
+            with suppress(FileNotFoundError):
+                file = _open(later or self._path)
+            previous, later = later, find_later(self._path, self._get_file())
+            if previous == later:  # no rotation went on meanwhile
+                break
+            if file is not None:
+                file.close()
+                file = None
+        if file is not None and later is None and os.fstat(file.fileno()).st_size == 0:
+            file.close()
+            file = None
+        return file, later is not None
 
     def _is_replaced(self) -> bool:
         """Return whether another file is at the path, and has been written to for some time."""
