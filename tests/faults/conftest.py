@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from faults.application import Host, connections_of
 from faults.counting import CountTrial, write_down
+from faults.ingests import IngestTrial
 from faults.proxy import Proxy
 from pymongo import MongoClient
 from servers import Mongod, MongoDBMissingError, ReplicaSet
@@ -237,6 +238,16 @@ def count_trial(request):
     """Yield a trial of recorders, and write down its result."""
     here = _get_places(request)
     running = CountTrial(here.get("server", here.get("replica_set")).uri)
+    yield running
+    running.close()
+    if RESULTS:
+        write_down(request.node, running, RESULTS)
+
+
+@pytest.fixture
+def ingest_trial(request, server, tmp_path):
+    """Yield a trial of ingests, and write down its result."""
+    running = IngestTrial(server.uri, tmp_path)
     yield running
     running.close()
     if RESULTS:

@@ -24,13 +24,14 @@ The figures are from {python}, PyMongo {pymongo} and MongoDB 6.0.5, all on one m
 - No thread, connection or operation on the server is left behind.
 - Each error is logged once, with its cause.
 - A [recorder](counting.md) counts each request once or says why it does not; what a process that is killed has not written is lost.
+- `flask usage ingest` counts each line of an access log once, also if its process is killed.
 
 Each test below injects a fault and verifies these guarantees.
 
 ## Results
 
 The tests sent {answers} requests during faults; {errors} of the responses were the error, and every response met the guarantees.
-Recorders counted {counted} requests during faults, each of them once.
+Recorders and ingests counted {counted} requests during faults, each of them once.
 "Expected" is the response during the fault and, after "then", the response when the fault is over.
 "The error" is the 500 response.
 "Responses" is the number of requests sent during the fault, "Longest" is the longest response time, and "Limit" is the timeout of the test plus one second.
@@ -67,6 +68,13 @@ COUNTS = """\
 | Fault | Expected | Recorded | Counted | Others | Failed flushes | Test |
 | --- | --- | ---: | ---: | --- | ---: | --- |"""
 
+INGESTS = """\
+"Logged" is the number of requests of known hosts in the log during the fault, with those of the recorder if there is one, and "Counted" by how much the stored counts have grown; both are compared for each project and quarter of an hour.
+"Interruptions" are the processes that were killed, stopped or refused, and the outages of the database.
+
+| Fault | Expected | Logged | Counted | Others | Interruptions | Test |
+| --- | --- | ---: | ---: | --- | ---: | --- |"""
+
 
 def tables(results):
     """Yield the lines of one table per group, with one row per test that covers all of its cases and rounds."""
@@ -78,7 +86,8 @@ def tables(results):
         is_count = "counted" in cases[0]
         if name != group:
             group = name
-            yield f"\n### {group}\n\n{COUNTS if is_count else RESPONSES}"
+            head = {"Ingest": INGESTS}.get(group, COUNTS if is_count else RESPONSES)
+            yield f"\n### {group}\n\n{head}"
         cells = count_cells(cases) if is_count else response_cells(cases)
         yield f"| {cases[0]['what']} | {cases[0]['promise']} | {' | '.join(cells)} | `{test}` |"
 
