@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from time import monotonic
 
 import pytest
 
@@ -154,10 +155,8 @@ class TestPipe:
     def pipe(self, log):
         """Open a pipe, and return its reader and its writing end."""
         os.mkfifo(log)
-        writing = os.open(log, os.O_RDWR)
         reader = open_log(log, None, is_followed=False, warn=lambda _: None)
-        file = os.fdopen(os.open(log, os.O_WRONLY), "wb", buffering=0)
-        os.close(writing)
+        file = log.open("wb", buffering=0)
         yield reader, file
         file.close()
         reader.close()
@@ -185,3 +184,27 @@ class TestPipe:
         file.close()
         assert read_all(reader) == b"1\n2\n3\n4"
         assert reader.unreadable == 2
+
+    def test_the_end_of_a_long_line(self, pipe, monkeypatch):
+        """It is not a line itself."""
+        monkeypatch.setattr(log_reader, "BLOCK_SIZE", 20)
+        reader, file = pipe
+        file.write(b"x" * 35 + b"\n2")
+        file.close()
+        assert read_all(reader) == b"2"
+        assert reader.unreadable == 1
+
+    def test_without_a_writer(self, log, monkeypatch):
+        """Reading does not wait for one, so that a signal can end the command."""
+        monkeypatch.setattr(log_reader, "_PIPE_WAIT", 0.01)
+        os.mkfifo(log)
+        reader = open_log(log, None, is_followed=False, warn=lambda _: None)
+        assert reader.read() == b""
+        reader.close()
+        with log.open("wb") as file:
+            file.write(b"1\n")
+        deadline = monotonic() + 10
+        while not (found := read_all(reader)) and monotonic() < deadline:
+            pass
+        assert found == b"1\n"
+        reader.close()

@@ -5,8 +5,10 @@ import os
 import select
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from time import monotonic
 from typing import BinaryIO, Final, Protocol
 
@@ -54,7 +56,7 @@ def open_log(path: Path, position: Position | None, *, is_followed: bool, warn: 
     :raises IngestError: there is no log, or it cannot be opened.
     """
     if path.exists() and not path.is_file():
-        return PipeReader(_open(path))
+        return PipeReader(path)
     return FileReader(path, position, is_followed=is_followed, warn=warn)
 
 
@@ -64,26 +66,31 @@ class PipeReader:
     position: None = None
     progress: None = None
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, path: Path) -> None:
         self.unreadable = 0
-        self._file = file
+        self._file: Future[BinaryIO] = Future()
         self._rest = b""
         self._is_skipping = False
+        # In a thread, because it waits until somebody writes to the pipe, also after SIGTERM.
+        Thread(target=self._open, args=(path,), daemon=True).start()
 
     def read(self) -> bytes | None:
         """Return lines, as the protocol says."""
-        # Windows cannot wait for a pipe with a time limit.
-        if sys.platform != "win32" and not select.select([self._file], [], [], _PIPE_WAIT)[0]:
+        try:
+            file = self._file.result(_PIPE_WAIT)
+        except TimeoutError:
             return b""
-        data = self._file.read(BLOCK_SIZE // 2)
+        # Windows cannot wait for a pipe with a time limit.
+        if sys.platform != "win32" and not select.select([file], [], [], _PIPE_WAIT)[0]:
+            return b""
+        data = file.read(BLOCK_SIZE // 2)
         if not data:
             rest, self._rest = self._rest, b""
             return rest or None
-        lines, newline, rest = data.rpartition(b"\n")
-        if self._is_skipping and newline:
-            lines, self._is_skipping = lines.partition(b"\n")[2], False
-        if newline:
-            lines, self._rest = self._rest + lines + newline, rest
+        end = data.rfind(b"\n") + 1
+        if end:
+            start = data.find(b"\n") + 1 if self._is_skipping else 0
+            lines, self._rest, self._is_skipping = self._rest + data[start:end], data[end:], False
             return lines
         if not self._is_skipping:
             self._rest += data
@@ -94,7 +101,14 @@ class PipeReader:
 
     def close(self) -> None:
         """Close the pipe."""
-        self._file.close()
+        if self._file.done() and self._file.exception() is None:
+            self._file.result().close()
+
+    def _open(self, path: Path) -> None:
+        try:
+            self._file.set_result(_open(path))
+        except (OSError, IngestError) as error:  # raised by the next read
+            self._file.set_exception(error)
 
 
 class FileReader:
