@@ -5,8 +5,10 @@ import shutil
 from time import monotonic
 
 import pytest
+from support import raiser
 
 from flask_usage_stats._recording import log_reader
+from flask_usage_stats._recording.ingest_state import IngestError
 from flask_usage_stats._recording.log_reader import open_log
 
 
@@ -148,6 +150,15 @@ class TestFollowing:
         assert read_all(reader) == b""
         append(log, b"1\n")
         assert read_all(reader) == b"1\n"
+
+
+def test_a_closed_folder(log, monkeypatch):
+    """A log that cannot be looked at is a file, whose error is reported when it is opened."""
+    error = PermissionError(13, "Permission denied")
+    monkeypatch.setattr("pathlib.Path.stat", raiser(error))
+    monkeypatch.setattr("pathlib.Path.open", raiser(error))
+    with pytest.raises(IngestError, match=r"the log .* cannot be opened: Permission denied"):
+        open_log(log, None, is_followed=False, warn=lambda _: None)
 
 
 class TestPipe:

@@ -17,6 +17,7 @@ from .._mongodb.store import ProjectStore
 from .._recording.access_log import FORMATS
 from .._recording.ingest import Ingest, Tally
 from .._recording.ingest_state import lock_state
+from .._recording.log_reader import is_stream
 from .console import CommandError, print_line, report_errors, report_output_errors
 
 _SUMMARY_INTERVAL: Final = 60.0  # seconds
@@ -64,7 +65,7 @@ def add_ingest(group: click.Group, reader: ProjectReader) -> None:
         store = reader.store
         if not isinstance(store, ProjectStore):
             raise CommandError(f"ingest requires a ProjectStore; this store is a {type(store).__name__}")
-        if state is None and log.exists() and not log.is_file():
+        if state is None and is_stream(log):
             raise CommandError("a log that is not a file requires --state", exit_code=2)
         state = state or log.with_name(f"{log.name}.usage-state")
         stop = threading.Event()

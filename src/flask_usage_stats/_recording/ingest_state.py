@@ -28,6 +28,8 @@ else:
     import fcntl
 
 _FORMAT: Final = 1
+_MAX: Final = 253_402_300_799_999  # milliseconds, the greatest date
+_QUARTER: Final = 900_000  # milliseconds
 _ID_OPTIONS: Final = json_util.JSONOptions(
     json_mode=json_util.JSONMode.CANONICAL, uuid_representation=UuidRepresentation.UNSPECIFIED, tz_aware=False
 )
@@ -97,7 +99,7 @@ def load_state(path: Path) -> State:
                 f"the state {path} was written by a later version of flask-usage-stats, which this command needs"
             )
         return _decode_state(content)
-    except (ValueError, LookupError, TypeError, AttributeError, BSONError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, BSONError, RecursionError) as error:
         raise IngestError(
             f"the state {path} is damaged: restore it, or remove it to count the log again from its beginning"
         ) from error
@@ -158,7 +160,9 @@ def _decode_state(content: Mapping[str, Any]) -> State:
         raise ValueError
     counts = [Count(*count) for count in content["counts"]]
     if not all(
-        is_project_id(count.project, str) and _is_natural(count.quarter, count.requests, count.latest)
+        is_project_id(count.project, str)
+        and _is_natural(count.quarter, count.requests, count.latest)
+        and count.quarter <= _MAX // _QUARTER
         for count in counts
     ):
         raise ValueError
@@ -175,7 +179,7 @@ def _decode_position(content: Mapping[str, Any] | None) -> Position | None:
 
 
 def _is_natural(*values: object) -> bool:
-    return all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 for value in values)
+    return all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX for value in values)
 
 
 def _encode_id(project: ProjectId) -> object:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import select
+import stat
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -55,9 +56,17 @@ def open_log(path: Path, position: Position | None, *, is_followed: bool, warn: 
     :param warn: called with a message if lines may be missing.
     :raises IngestError: there is no log, or it cannot be opened.
     """
-    if path.exists() and not path.is_file():
+    if is_stream(path):
         return PipeReader(path)
     return FileReader(path, position, is_followed=is_followed, warn=warn)
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether there is something at a path that is not a file, such as a pipe."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # found again when it is opened
+        return False
 
 
 class PipeReader:
