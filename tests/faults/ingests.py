@@ -17,6 +17,7 @@ from faults.counting import CountTrial
 
 _QUARTER = 900  # seconds
 _HOURS = 6  # over which the times of requests are spread
+_COMMAND = (sys.executable, "-m", "flask", "--app")
 _APPLICATION = Path(__file__).with_name("ingested.py")
 
 
@@ -59,28 +60,32 @@ class IngestTrial(CountTrial):
 
     def write(self, number=None, project_of=lambda number: number):
         """Append the line of a request to one of the projects, or to an unknown host."""
+        data, chance = self.build_line(number, project_of), self._chance
+        with self._writing:
+            # Not always in one piece, since a reader may see half a line.
+            cut = chance.choice((len(data), chance.randrange(len(data))))
+            self._file.write(data[:cut])
+            if cut < len(data):
+                self._file.write(data[cut:])
+
+    def build_line(self, number=None, project_of=lambda number: number, times=1):
+        """Return the line of a request to one of the projects, or to an unknown host, which is logged some times."""
         chance = self._chance
         number = chance.randrange(len(self.before) + 3) if number is None else number
         # Milliseconds that a float and all formats have exactly.
         moment = int(time.time() - chance.random() * _HOURS * 3600) + chance.randrange(8) / 8
         method = chance.choice(("GET", "GET", "POST", "HEAD"))
         line = chance.choice((_traefik, _caddy, _nginx))(f"{number}.EXAMPLE:443", moment, method)
-        with self._writing:
-            # Not always in one piece, since a reader may see half a line.
-            data = json.dumps(line).encode() + chance.choice((b"\n", b"\r\n"))
-            cut = chance.choice((len(data), chance.randrange(len(data))))
-            self._file.write(data[:cut])
-            if cut < len(data):
-                self._file.write(data[cut:])
         with self._lock:
             if method == "HEAD":
-                self.others["skipped"] += 1
+                self.others["skipped"] += times
             elif number not in self.before:
-                self.others["unknown"] += 1
+                self.others["unknown"] += times
             else:
                 project = project_of(number)
-                self.recorded[project] += 1
-                self.quarters[project, int(moment // _QUARTER)] += 1
+                self.recorded[project] += times
+                self.quarters[project, int(moment // _QUARTER)] += times
+        return json.dumps(line).encode() + chance.choice((b"\n", b"\r\n"))
 
     def record(self, recorder, project, n=1):
         super().record(recorder, project, n)
@@ -128,11 +133,11 @@ class IngestTrial(CountTrial):
 
     # The ingests
 
-    def start(self, *options, uri=None, log=None):
+    def start(self, *options, uri=None):
         """Start the command."""
         environment = os.environ | {"INGEST_URI": uri or self.uri, "INGEST_DATABASE": self.name}
         process = subprocess.Popen(
-            [sys.executable, "-m", "flask", "--app", _APPLICATION, "usage", "ingest", *options, log or self.log],
+            [*_COMMAND, f"{_APPLICATION}:create_app", "usage", "ingest", *options, self.log],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -146,6 +151,18 @@ class IngestTrial(CountTrial):
         process = self.start(*options, **places)
         output, errors = process.communicate(timeout=60)
         return process.returncode, output, errors
+
+    def pipe(self, lines):
+        """Pass lines to the command, and return its output and peak memory in bytes."""
+        peak = self.log.with_name("peak")
+        run = subprocess.run(
+            [*_COMMAND, f"{_APPLICATION}:create_unchanged_app", "usage", "ingest", "--state", self.state, "/dev/stdin"],
+            env=os.environ | {"INGEST_URI": self.uri, "INGEST_DATABASE": self.name, "INGEST_PEAK": str(peak)},
+            input=lines,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return run.stdout.decode(), int(peak.read_text()) * 1024
 
     def kill(self, process):
         process.kill()

@@ -147,3 +147,19 @@ def test_stopped_while_the_database_is_frozen(ingest_trial, server):
     assert errors.splitlines()[-1].endswith("nothing is lost: the next run goes on here"), errors
     assert "counted" in output
     ingest_trial.check_exact()
+
+
+@pytest.mark.injects(
+    "20,000 and 200,000 lines come through a pipe", "memory does not grow, and every line is counted once"
+)
+def test_many_lines(ingest_trial):
+    """Memory depends on the number of hosts, not on that of lines."""
+    peaks = []
+    for times in (1, 10):
+        before = ingest_trial.recorded.total()
+        lines = b"".join(ingest_trial.build_line(times=times) for _ in range(20_000))
+        output, peak = ingest_trial.pipe(lines * times)
+        assert output.startswith(f"{ingest_trial.recorded.total() - before} counted, ")
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] < 15 * 2**20
+    ingest_trial.check_exact()
