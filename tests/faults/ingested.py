@@ -9,7 +9,7 @@ from flask import Flask
 from pymongo import MongoClient
 
 from flask_usage_stats import ProjectStore, UsageHistory, create_usage_blueprint
-from flask_usage_stats._recording import ingest, log_reader
+from flask_usage_stats._recording import file_reader, ingest, ingest_writer, retrier
 
 
 def create_app():
@@ -18,10 +18,10 @@ def create_app():
     A fault at a random moment then mostly interrupts a write.
     """
     ingest._INTERVAL = 0.0
-    ingest._TIMEOUT = 2.0
-    ingest._RETRY_INTERVALS = (0.1,) * 300
-    log_reader._GRACE = 0.5
-    log_reader.BLOCK_SIZE = 2**14
+    ingest_writer._TIMEOUT = 2.0
+    retrier._INTERVALS = (0.1,) * 300
+    file_reader._GRACE = 0.5
+    file_reader.BLOCK_SIZE = 2**14
     return create_unchanged_app()
 
 

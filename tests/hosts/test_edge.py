@@ -277,7 +277,7 @@ def test_requests_are_counted_exactly(proxy, ingest, stored, filled):
     for kept in (state, output, dump(filled.database)):
         assert SECRET not in kept
         assert "127.0.0.1" not in kept
-    assert set(json.loads(state)) == {"format", "writer", "number", "start", "end", "counts"}
+    assert set(json.loads(state)) == {"format", "writer", "number", "log", "start", "end", "counts"}
     assert ingest(proxy.log).startswith("0 counted, 0 unknown, ")
     assert stored() == {"blog": 6, "shop": 1}
 

@@ -11,8 +11,8 @@ from bson import ObjectId
 
 from flask_usage_stats import ProjectStore, StoreError, UsageHistory, UsageRecorder
 from flask_usage_stats._mongodb.bulk_updates import BulkUpdates
+from flask_usage_stats._recording import file_reader, ingest_state, retrier
 from flask_usage_stats._recording import ingest as module
-from flask_usage_stats._recording import ingest_state, log_reader
 from flask_usage_stats._recording.ingest import Ingest
 from flask_usage_stats._recording.ingest_state import IngestError, load_state
 
@@ -226,7 +226,7 @@ class TestRotation:
 
     def test_twice_while_the_log_is_followed(self, run, log, stored, monkeypatch):
         """The same while the reader has the first file open, also if that was compressed meanwhile."""
-        monkeypatch.setattr(log_reader, "_GRACE", 0.0)
+        monkeypatch.setattr(file_reader, "_GRACE", 0.0)
         append(log, caddy())
         steps = iter(
             [
@@ -295,12 +295,26 @@ class TestRotation:
 
 def test_long_lines(run, log, stored, monkeypatch):
     """A line that is longer than a block is unreadable, and nothing else is lost."""
-    monkeypatch.setattr(log_reader, "BLOCK_SIZE", 400)
+    monkeypatch.setattr(file_reader, "BLOCK_SIZE", 400)
     append(log, caddy(), "x" * 1000 + "\n", "y" * 400 + "\n", caddy(), "z" * 500)
     assert run() == (2, 0, 2, 0)
     append(log, "z\n", caddy())
     assert run() == (1, 0, 1, 0)
     assert stored()["blog"] == 3
+
+
+def test_a_state_of_another_log(run, log, stored):
+    """It is not used, since the lines of both would be counted again; but a log may be moved."""
+    append(log, caddy(), caddy())
+    run()
+    other = log.with_name("other.log")
+    append(other, caddy("shop.example"))
+    with pytest.raises(IngestError, match=r"belongs to the log .*access\.log: pass another one with --state"):
+        run(log=other)
+    log.rename(other)
+    append(other, caddy())
+    assert run(log=other) == (1, 0, 0, 0)
+    assert stored() == {"blog": 3, "shop": 0}
 
 
 class TestCrashes:
@@ -322,7 +336,7 @@ class TestCrashes:
         append(log, *[caddy(minute=minute) for minute in range(0, 60, 10)], caddy("shop.example"))
         with monkeypatch.context() as patch:
             patch.setattr(module, "_MAX_PAIRS", 2)
-            patch.setattr(log_reader, "BLOCK_SIZE", 500)
+            patch.setattr(file_reader, "BLOCK_SIZE", 500)
             patch.setattr(BulkUpdates, "send", interrupt(BulkUpdates.send))
             patch.setattr(module, "save_state", interrupt(module.save_state))
             patches.append(patch)
@@ -365,7 +379,7 @@ class TestCrashes:
 
 def test_the_database_goes_away(run, log, stored, monkeypatch, caplog):
     """A batch is sent again until the database responds; otherwise, the next run sends it."""
-    monkeypatch.setattr(module, "_RETRY_INTERVALS", (0.01, 0.01))
+    monkeypatch.setattr(retrier, "_INTERVALS", (0.01, 0.01))
     append(log, caddy())
     errors = [StoreError("x")] * 2
     send = BulkUpdates.send

@@ -45,7 +45,7 @@ def path(tmp_path):
 @pytest.mark.parametrize("project", IDS, ids=repr)
 def test_ids_are_restored(path, project):
     """An id has the same type and value again."""
-    state = State("i01234567", 5, None, POSITION, [Count(project, 1, 2, 3)])
+    state = State("i01234567", 5, "/var/log/access.log", None, POSITION, [Count(project, 1, 2, 3)])
     save_state(path, state)
     restored = load_state(path)
     assert restored == state
@@ -62,7 +62,7 @@ def test_a_new_state(path):
 
 
 def valid():
-    return {"format": 1, "writer": "i01234567", "number": 5, "start": None, "end": None, "counts": []}
+    return {"format": 1, "writer": "i01234567", "number": 5, "log": None, "start": None, "end": None, "counts": []}
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,7 @@ def valid():
         valid() | {"number": -1},
         valid() | {"number": 1.5},
         valid() | {"number": True},
+        valid() | {"log": 7},
         valid() | {"number": 10**15},
         valid() | {"end": {"fingerprint": "x", "length": 1, "offset": 2}},
         valid() | {"end": {"fingerprint": "0" * 64, "length": 1}},

@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 from support import raiser
 
-from flask_usage_stats._recording import log_reader
+from flask_usage_stats._recording import file_reader, pipe_reader
 from flask_usage_stats._recording.ingest_state import IngestError
 from flask_usage_stats._recording.log_reader import open_log
 
@@ -21,7 +21,7 @@ def log(tmp_path):
 def now(monkeypatch):
     """Set the clock of the grace period."""
     now = [0.0]
-    monkeypatch.setattr(log_reader, "monotonic", lambda: now[0])
+    monkeypatch.setattr(file_reader, "monotonic", lambda: now[0])
     return now
 
 
@@ -174,7 +174,7 @@ class TestPipe:
 
     def test_lines(self, pipe, monkeypatch):
         """Lines are read once they have an end, and the last one at the end of the pipe."""
-        monkeypatch.setattr(log_reader, "_PIPE_WAIT", 0.01)
+        monkeypatch.setattr(pipe_reader, "_WAIT", 0.01)
         reader, file = pipe
         assert reader.read() == b""
         file.write(b"1\n2")
@@ -188,8 +188,8 @@ class TestPipe:
 
     def test_long_lines(self, pipe, monkeypatch):
         """A line that is longer than a block is unreadable, and nothing else is lost."""
-        monkeypatch.setattr(log_reader, "BLOCK_SIZE", 20)
-        monkeypatch.setattr(log_reader, "_PIPE_WAIT", 0.01)
+        monkeypatch.setattr(pipe_reader, "BLOCK_SIZE", 20)
+        monkeypatch.setattr(pipe_reader, "_WAIT", 0.01)
         reader, file = pipe
         file.write(b"1\n" + b"x" * 70 + b"\n2\n" + b"y" * 70 + b"\n3\n4")
         file.close()
@@ -198,7 +198,7 @@ class TestPipe:
 
     def test_the_end_of_a_long_line(self, pipe, monkeypatch):
         """It is not a line itself."""
-        monkeypatch.setattr(log_reader, "BLOCK_SIZE", 20)
+        monkeypatch.setattr(pipe_reader, "BLOCK_SIZE", 20)
         reader, file = pipe
         file.write(b"x" * 35 + b"\n2")
         file.close()
@@ -207,7 +207,7 @@ class TestPipe:
 
     def test_without_a_writer(self, log, monkeypatch):
         """Reading does not wait for one, so that a signal can end the command."""
-        monkeypatch.setattr(log_reader, "_PIPE_WAIT", 0.01)
+        monkeypatch.setattr(pipe_reader, "_WAIT", 0.01)
         os.mkfifo(log)
         reader = open_log(log, None, is_followed=False, warn=lambda _: None)
         assert reader.read() == b""

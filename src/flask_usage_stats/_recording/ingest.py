@@ -1,40 +1,30 @@
 """Counting the requests in an access log, each exactly once whatever happens."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
-from time import monotonic, sleep, time
-from typing import Final, TypeVar
+from time import monotonic, time
+from typing import Final
 
 from .._core.hosts import normalize_host
 from .._core.project_ids import ProjectId
-from .._mongodb.count_updates import Increment
-from .._mongodb.counters import BATCH_SIZE, CountWriter
 from .._mongodb.history import UsageHistory
-from .._mongodb.history_updates import HistoryWriter
 from .._mongodb.host_lookup import HostLookup
-from .._mongodb.store import ProjectStore, get_mapping
-from .._mongodb.writer_entries import MAX_INGEST_DOUBT
-from ..errors import StoreError
+from .._mongodb.store import ProjectStore
 from .access_log import FORMATS, UnreadableLineError, parse_line
 from .ingest_state import Count, IngestError, load_state, save_state
+from .ingest_writer import COUNTED, IngestWriter
 from .log_reader import LogReader, open_log
-from .messages import log_dropped, log_failure, log_missing
+from .retrier import Retrier
 
-_T = TypeVar("_T")
-
-_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # naive in UTC, as PyMongo stores dates
 _QUARTER: Final = 900  # seconds
 _DAY: Final = 86_400  # seconds
-_TIMEOUT: Final = 5.0  # seconds, for each thousand projects
+_LOOKUP_TIMEOUT: Final = 5.0  # seconds, for each 500 hosts
 _INTERVAL: Final = 5.0  # seconds
-_POLL_INTERVAL: Final = 0.25  # seconds
 _MAX_LINES: Final = 200_000  # of a batch
 _MAX_PAIRS: Final = 50_000  # of a batch: pairs of host and quarter of an hour
 _MAX_HOSTS: Final = 10_000  # unknown ones whose requests are counted
-_RETRY_INTERVALS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # seconds
 
 
 @dataclass(slots=True)
@@ -91,11 +81,10 @@ class Ingest:
         self._log, self._state_path, self._is_followed = log, state, is_followed
         self._should_stop, self._warn = should_stop, warn
         self._state = load_state(state)
-        self._lookup = HostLookup(store, host_field, _TIMEOUT)
         self._find_parts = FORMATS[format_name]
-        self._writer = CountWriter(store, self._state.writer)
-        self._history_writer = None if history is None else HistoryWriter(history, self._state.writer, counts_past=True)
-        self._recorded_paths = get_mapping(store).recorded_paths
+        self._retrier = Retrier(is_endless=is_followed, should_stop=should_stop)
+        self._lookup = HostLookup(store, host_field, _LOOKUP_TIMEOUT)
+        self._writer = IngestWriter(store, history, self._state.writer, self._retrier)
         self._lines = _Lines()
 
     def run(self, report: Callable[[float | None], None]) -> None:
@@ -108,8 +97,8 @@ class Ingest:
         :raises Exception: as :meth:`.CountWriter.write`, except for a :exc:`StoreError` that could be temporary.
         """
         if self._state.counts:
-            self._write_batch(is_repeated=True)
-        reader = open_log(self._log, self._state.end, is_followed=self._is_followed, warn=self._warn)
+            self._write(is_repeated=True)
+        reader = open_log(self._log, self._state.end, is_followed=self._is_followed, warn=self._report_gap)
         try:
             self._read_all(reader, report)
         finally:
@@ -126,7 +115,7 @@ class Ingest:
                 self._commit(reader)
             report(reader.progress)
             if data is None and not is_at_end:
-                sleep(_POLL_INTERVAL)
+                self._retrier.wait()
         self._commit(reader)
 
     def _read_lines(self, data: bytes) -> None:
@@ -147,101 +136,55 @@ class Ingest:
         """Store what was read, and write it."""
         lines, self._lines = self._lines, _Lines()
         hosts = {host: normalize_host(host) for host, _ in lines.counts}
-        projects = self._try(lambda: self._lookup.find(host for host in hosts.values() if host is not None))
-        counts: dict[tuple[ProjectId, int], Count] = {}
-        for (host, quarter), (requests, latest) in lines.counts.items():
-            project = projects.get(hosts[host] or "")
-            if project is None:
-                self.tally.add_unknown(hosts[host] or host, requests)
-                continue
-            found = counts.get((project, quarter), Count(project, quarter, 0, 0))
-            counts[project, quarter] = Count(
-                project, quarter, found.requests + requests, max(found.latest, int(latest * 1000))
-            )
+        known = {host for host in hosts.values() if host is not None}
+        projects = self._retrier.call(lambda: self._lookup.find(known), lines.size)
+        counts = self._add_up(lines, {host: projects.get(name or "") for host, name in hosts.items()})
         state, position = self._state, reader.position
         if counts or position != state.end:
-            state.start, state.end = state.end, position
+            state.log, state.start, state.end = self._log_name, state.end, position
             state.number = max(state.number + 1, int(time() * 1000))
-            state.counts = list(counts.values())
+            state.counts = counts
             save_state(self._state_path, state)
         if counts:
-            self._write_batch(is_repeated=False)
+            self._write(is_repeated=False)
 
-    def _write_batch(self, *, is_repeated: bool) -> None:
-        """Write the batch of the state to the projects, and then to the history."""
+    def _add_up(self, lines: "_Lines", projects: Mapping[str, ProjectId | None]) -> list[Count]:
+        """Return the counts of projects, and count the requests of unknown hosts."""
+        counts: dict[object, Count] = {}
+        for (host, quarter), (requests, latest) in lines.counts.items():
+            project = projects[host]
+            if project is None:
+                self.tally.add_unknown(normalize_host(host) or host, requests)
+                continue
+            found = counts.get((project, quarter), Count(project, quarter, 0, 0))
+            total, moment = found.requests + requests, max(found.latest, int(latest * 1000))
+            counts[project, quarter] = Count(project, quarter, total, moment)
+        return list(counts.values())
+
+    def _write(self, *, is_repeated: bool) -> None:
+        """Write the batch of the state."""
         state = self._state
-        increments: dict[ProjectId, Increment] = {}
-        for count in state.counts:
-            requests, latest = increments.get(count.project, (0, _EPOCH))
-            moment = _EPOCH + timedelta(milliseconds=count.latest)
-            increments[count.project] = Increment(requests + count.requests, max(latest, moment))
-        if is_repeated and time() - state.number / 1000 > MAX_INGEST_DOUBT:
-            dropped: dict[ProjectId, str] = dict.fromkeys(increments, "in_doubt")
-        else:
-            dropped = self._write_counts(increments, is_repeated=is_repeated)
-            self._write_history({count for count in state.counts if count.project not in dropped})
+        causes = self._writer.write(state.counts, state.number, is_repeated=is_repeated)
         state.counts = []
         save_state(self._state_path, state)
-        causes: Counter[str] = Counter()
-        for project, increment in increments.items():
-            causes[dropped.get(project, "counted")] += increment.requests
-        self.tally.counted += causes.pop("counted", 0)
-        self.tally.unknown += causes.get("unknown", 0)
-        self.tally.dropped += causes.total() - causes.get("unknown", 0)
-        if causes:
-            log_dropped(causes, self._recorded_paths, has_default_ids=False)
+        self.tally.counted += causes.pop(COUNTED, 0)
+        self.tally.unknown += causes.pop("unknown", 0)
+        self.tally.dropped += causes.total()
 
-    def _write_counts(self, increments: Mapping[ProjectId, Increment], *, is_repeated: bool) -> dict[ProjectId, str]:
-        dropped: dict[ProjectId, str] = {}
-        items = list(increments.items())
-        for start in range(0, len(items), BATCH_SIZE):
-            batch = dict(items[start : start + BATCH_SIZE])
-            in_doubt = is_repeated
+    def _report_gap(self, message: str) -> None:
+        """Warn that lines may be missing.
 
-            def write(batch: dict[ProjectId, Increment] = batch) -> dict[ProjectId, str]:
-                nonlocal in_doubt
-                try:
-                    return self._writer.write(batch, self._state.number, _TIMEOUT, is_repeated=in_doubt)
-                finally:
-                    in_doubt = in_doubt or self._writer.is_in_doubt
-
-            dropped |= self._try(write)
-        return dropped
-
-    def _write_history(self, counts: Collection[Count]) -> None:
-        writer = self._history_writer
-        if writer is None or not counts:
-            return
-        requests = {(count.project, count.quarter): count.requests for count in counts}
-        oldest = min(count.quarter for count in counts) * float(_QUARTER)
-        timeout = _TIMEOUT * (1 + len(counts) // BATCH_SIZE)
-        missing = self._try(lambda: writer.write(requests, self._state.number, timeout, oldest))
-        if missing:
-            log_missing(missing)
-
-    def _try(self, action: Callable[[], _T]) -> _T:
-        """Call a function until the database responds.
-
-        :raises IngestError: it does not for half a minute, unless the log is followed; or the ingest is stopped.
+        :raises IngestError: the state belongs to another log, whose lines would be counted again later.
         """
-        intervals = iter(_RETRY_INTERVALS)
-        while True:
-            try:
-                return action()
-            except StoreError as error:
-                interval = next(intervals, _RETRY_INTERVALS[-1] if self._is_followed else None)
-                if interval is None or self._should_stop():
-                    raise IngestError(f"{error}; nothing is lost: the next run goes on here") from error
-                log_failure("counts of %d requests could not be written and wait: %s", self._count_waiting(), error)
-            self._wait(interval)
+        if self._state.log != self._log_name:
+            raise IngestError(
+                f"the state {self._state_path} belongs to the log {self._state.log}: pass another one with --state"
+            )
+        self._warn(message)
 
-    def _count_waiting(self) -> int:
-        return sum(count.requests for count in self._state.counts)
-
-    def _wait(self, seconds: float) -> None:
-        end = monotonic() + seconds
-        while monotonic() < end and not self._should_stop():
-            sleep(min(_POLL_INTERVAL, seconds))
+    @property
+    def _log_name(self) -> str:
+        return str(self._log.absolute())
 
 
 class _Lines:
@@ -250,7 +193,8 @@ class _Lines:
     def __init__(self) -> None:
         #: How many there are, and the time of the latest one in seconds since 1970, by host and quarter of an hour.
         self.counts: dict[tuple[str, int], tuple[int, float]] = {}
-        self._size = 0
+        #: How many lines these are.
+        self.size = 0
         self._started = 0.0
 
     def add(self, host: str, moment: float) -> None:
@@ -258,11 +202,11 @@ class _Lines:
         key = host, int(moment // _QUARTER)
         requests, latest = self.counts.get(key, (0, 0.0))
         self.counts[key] = requests + 1, max(latest, moment)
-        self._size += 1
+        self.size += 1
 
     def is_due(self) -> bool:
         """Return whether it is time to write."""
         if not self.counts:
             return False
         self._started = self._started or monotonic()
-        return self._size >= _MAX_LINES or len(self.counts) >= _MAX_PAIRS or monotonic() - self._started >= _INTERVAL
+        return self.size >= _MAX_LINES or len(self.counts) >= _MAX_PAIRS or monotonic() - self._started >= _INTERVAL

@@ -69,6 +69,7 @@ class State:
 
     :param writer: the name of the writer's entries in documents.
     :param number: the number of the last batch.
+    :param log: the path of the log, once some of it was read.
     :param start: where the last batch starts; ``None`` if the log is not a file.
     :param end: where it ends, and the next one starts.
     :param counts: the last batch, until it has been written.
@@ -76,6 +77,7 @@ class State:
 
     writer: str = field(default_factory=lambda: f"i{secrets.token_hex(4)}")
     number: int = 0
+    log: str | None = None
     start: Position | None = None
     end: Position | None = None
     counts: list[Count] = field(default_factory=list)
@@ -143,6 +145,7 @@ def _encode_state(state: State) -> str:
         "format": _FORMAT,
         "writer": state.writer,
         "number": state.number,
+        "log": state.log,
         "start": None if state.start is None else asdict(state.start),
         "end": None if state.end is None else asdict(state.end),
         "counts": [[count.project, count.quarter, count.requests, count.latest] for count in state.counts],
@@ -155,8 +158,13 @@ def _decode_state(content: Mapping[str, Any]) -> State:
 
     :raises Exception: a value is missing or has another type.
     """
-    writer, number = content["writer"], content["number"]
-    if content["format"] != _FORMAT or not re.fullmatch("i[0-9a-f]{8}", writer) or not _is_natural(number):
+    writer, number, log = content["writer"], content["number"], content["log"]
+    if (
+        content["format"] != _FORMAT
+        or not re.fullmatch("i[0-9a-f]{8}", writer)
+        or not _is_natural(number)
+        or not isinstance(log, str | None)
+    ):
         raise ValueError
     counts = [Count(*count) for count in content["counts"]]
     if not all(
@@ -166,7 +174,7 @@ def _decode_state(content: Mapping[str, Any]) -> State:
         for count in counts
     ):
         raise ValueError
-    return State(writer, number, _decode_position(content["start"]), _decode_position(content["end"]), counts)
+    return State(writer, number, log, _decode_position(content["start"]), _decode_position(content["end"]), counts)
 
 
 def _decode_position(content: Mapping[str, Any] | None) -> Position | None:
