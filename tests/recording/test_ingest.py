@@ -201,6 +201,7 @@ class TestRotation:
             ("access.log.2", "access.log.1"),
             ("access.log-20261126", "access.log-20261127"),
             ("access-2026-11-26T00-00-00.000.log", "access-2026-11-27T00-00-00.000.log"),
+            ("access-2026-11-26T00-00-00.000-size.log", "access-2026-11-27T00-00-00.000-time.log"),
         ],
     )
     @pytest.mark.parametrize("is_copied", [False, True])

@@ -11,7 +11,8 @@ from typing import BinaryIO, Final, TypeAlias
 #: The pattern of the name, and a number that increases from one rotation to the next.
 _Rank: TypeAlias = tuple[str, int]
 
-_STAMP: Final = r"[-._](\d[\dTZ:._-]*)"
+# Newer versions of Caddy add the reason of the rotation.
+_STAMP: Final = r"[-._](\d[\dTZ:._-]*?)(?:-[a-z]+)?"
 _DATE_DIGITS: Final = 6  # at least; a number with fewer is not a date, and the newest file has the lowest one
 
 
