@@ -16,6 +16,7 @@ import counting
 import dataset
 import history
 import http_load
+import ingest
 import measure
 import peers
 import report
@@ -201,6 +202,17 @@ def measure_history(client: MongoClient[Any], *, quick: bool) -> dict[str, Any]:
     return found
 
 
+def measure_ingest(client: MongoClient[Any], uri: str, lines: int, *, quick: bool) -> dict[str, Any]:
+    database = client[DATABASE]
+    found: dict[str, Any] = {"machine": report.machine(client, report.INGEST_PACKAGES)}
+    ingest.fill(database)
+    say("Parsing access logs ...")
+    found["parsing"] = ingest.measure_parsing(database, quick=quick)
+    say(f"Ingesting {lines:,} lines of each format ...")
+    found["command"] = ingest.measure_command(database, uri, lines)
+    return found
+
+
 def save(found: dict[str, Any], path: Path) -> None:
     """Write the results to a file. Parts that were not measured stay as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -211,7 +223,10 @@ def save(found: dict[str, Any], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description="Measure the endpoint against its peers.")
     parser.add_argument("--quick", action="store_true", help="few rounds, and do not change the page")
-    parser.add_argument("--only", choices=("endpoint", "counting", "history"), help="measure only one part")
+    parser.add_argument("--only", choices=("endpoint", "counting", "history", "ingest"), help="measure only one part")
+    parser.add_argument(
+        "--lines", type=int, help="the number of lines to ingest (default: 10,000,000, or 200,000 if quick)"
+    )
     parser.add_argument("--no-http", action="store_true", help="skip the servers")
     parser.add_argument("--json", type=Path, default=Path("build/benchmark.json"), help="the file for the figures")
     parser.add_argument(
@@ -229,6 +244,9 @@ def main() -> None:
             found["counting"] = measure_counting(client, uri, quick=options.quick)
         if options.only in (None, "history"):
             found["history"] = measure_history(client, quick=options.quick)
+        if options.only in (None, "ingest"):
+            lines = options.lines or (200_000 if options.quick else 10_000_000)
+            found["ingest"] = measure_ingest(client, uri, lines, quick=options.quick)
         client.drop_database(DATABASE)
 
     save(found, options.json)

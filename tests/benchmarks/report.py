@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 _PACKAGES = ("flask", "pymongo", "orjson", "flask-jwt-extended", "marshmallow", "eve", "gunicorn", "granian")
 COUNTING_PACKAGES = ("flask", "pymongo", "prometheus-client")
 HISTORY_PACKAGES = ("flask", "pymongo", "orjson")
+INGEST_PACKAGES = ("flask", "pymongo", "orjson")
 _COLOURS = {
     "bare read": "#888888",
     "floor": "#bbbbbb",
@@ -62,6 +63,8 @@ def sections(found: dict[str, Any]) -> dict[str, str]:
         parts["counting figures"] = f"{_stated(counting['machine'])}\n\n{counting_tables(counting)}"
     if history := found.get("history"):
         parts["history figures"] = f"{_stated(history['machine'])}\n\n{history_tables(history)}"
+    if ingest := found.get("ingest"):
+        parts["ingest figures"] = f"{_stated(ingest['machine'])}\n\n{ingest_tables(ingest)}"
     return parts
 
 
@@ -240,6 +243,37 @@ def _history_table(requests: dict[str, Any]) -> str:
         ]
         rows.append([what, _milliseconds(bare), *ratios])
     return _table("History: wall time per request, median (bare read = 1)", ["read", "bare read", *names], rows)
+
+
+def ingest_tables(found: dict[str, Any]) -> str:
+    parsing = [
+        [name, *(f"{_rounded(rate):,}" for rate in each.values()), f"{each['`orjson.loads`'] / each['ours']:.1f}"]
+        for name, each in found["parsing"].items()
+    ]
+    command = [
+        [
+            name,
+            f"{each['bytes']:.0f} B",
+            *(f"{_rounded(each['lines'] / each[way]['wall']):,}" for way in ("wc -l", "loads", "ours")),
+            f"{each['ours']['wall']:.0f} s",
+            f"{each['ours']['cpu']:.0f} s",
+            f"{each['ours']['peak'] / 2**20:.0f} MiB",
+            f"{each['first']['peak'] / 2**20:.0f} MiB",
+        ]
+        for name, each in found["command"].items()
+    ]
+    number = next(iter(found["command"].values()))["lines"]
+    head = ["format", "line", "`wc -l`", "`orjson.loads`", "ours", "wall", "CPU", "peak memory", "with 100,000 lines"]
+    return "\n\n".join(
+        [
+            _table(
+                "Ingest: lines parsed per second of CPU",
+                ["format", "`orjson.loads`", "ours", "ratio of the times"],
+                parsing,
+            ),
+            _table(f"Ingest: lines per second, {number:,} lines through a pipe", head, command),
+        ]
+    )
 
 
 def _milliseconds(seconds: float) -> str:
