@@ -32,6 +32,8 @@ class FileReader:
         # The first bytes of the file, as far as they were read.
         self._head = b""
         self._offset = 0
+        # What the file has of its first line, as long as that has no end.
+        self._first_line = b""
         # Whether the file was found beside the path.
         self._is_old = False
         # Where the previous file was left.
@@ -113,7 +115,7 @@ class FileReader:
     def _use(self, file: BinaryIO, position: Position) -> None:
         file.seek(0)
         self._file, self._head, self._offset = file, file.read(position.length), position.offset
-        self._is_old, self._replaced_at = False, None
+        self._first_line, self._is_old, self._replaced_at = b"", False, None
 
     def _find_copy(self, position: Position) -> BinaryIO | None:
         """Find the renamed or copied file that has a position, beside the path: its name begins alike."""
@@ -140,7 +142,9 @@ class FileReader:
             known = self._head + data if len(self._head) == self._offset else self._head
             if not head.startswith(known[: len(head)]) or os.fstat(file.fileno()).st_size < offset:
                 return None
-            self._offset, self._head = offset, head
+            if self._offset == 0 and not data.startswith(self._first_line):
+                return None
+            self._offset, self._head, self._first_line = offset, head, b"" if offset else data
             if not skipped:
                 return data[:end]
             self.unreadable += 1
