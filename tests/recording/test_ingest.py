@@ -3,14 +3,17 @@
 import json
 import os
 import shutil
+import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from bson import ObjectId
+from support import raiser
 
 from flask_usage_stats import ProjectStore, StoreError, UsageHistory, UsageRecorder
 from flask_usage_stats._mongodb.bulk_updates import BulkUpdates
+from flask_usage_stats._mongodb.host_lookup import HostLookup
 from flask_usage_stats._recording import file_reader, ingest_state, retrier
 from flask_usage_stats._recording import ingest as module
 from flask_usage_stats._recording.ingest import Ingest
@@ -399,6 +402,18 @@ def test_the_database_goes_away(run, log, stored, monkeypatch, caplog):
         run()
     assert run() == (1, 0, 0, 0)
     assert stored()["blog"] == 2
+
+
+def test_the_database_goes_away_while_a_pipe_is_read(run, log, monkeypatch):
+    """The error does not promise that the next run has what cannot be read again."""
+    monkeypatch.setattr(retrier, "_INTERVALS", (0.01,))
+    monkeypatch.setattr(HostLookup, "find", raiser(StoreError("x")))
+    os.mkfifo(log)
+    writer = threading.Thread(target=append, args=(log, caddy(), caddy()))
+    writer.start()
+    with pytest.raises(IngestError, match=r"^x; 2 requests that were read from the pipe are lost$"):
+        run()
+    writer.join()
 
 
 def test_entries_of_ingests_stay(run, log, projects):

@@ -137,7 +137,8 @@ class Ingest:
         lines, self._lines = self._lines, _Lines()
         hosts = {host: normalize_host(host) for host, _ in lines.counts}
         known = {host for host in hosts.values() if host is not None}
-        projects = self._retrier.call(lambda: self._lookup.find(known), lines.size)
+        can_repeat = reader.position is not None or not lines.size
+        projects = self._retrier.call(lambda: self._lookup.find(known), lines.size, can_repeat=can_repeat)
         counts = self._add_up(lines, {host: projects.get(name or "") for host, name in hosts.items()})
         state, position = self._state, reader.position
         if counts or position != state.end:

@@ -24,10 +24,11 @@ class Retrier:
     def __init__(self, *, is_endless: bool, should_stop: Callable[[], bool]) -> None:
         self._is_endless, self._should_stop = is_endless, should_stop
 
-    def call(self, function: Callable[[], _T], requests: int) -> _T:
+    def call(self, function: Callable[[], _T], requests: int, *, can_repeat: bool = True) -> _T:
         """Call a function, and return what it returns.
 
         :param requests: how many requests wait, for the log.
+        :param can_repeat: whether the next run has them as well, for the error.
         :raises IngestError: the database has not responded for too long, or nothing is tried again.
         :raises Exception: whatever the function raises, except for a :exc:`StoreError`.
         """
@@ -38,7 +39,10 @@ class Retrier:
             except StoreError as error:
                 interval = next(intervals, _INTERVALS[-1] if self._is_endless else None)
                 if interval is None or self._should_stop():
-                    raise IngestError(f"{error}; nothing is lost: the next run goes on here") from error
+                    outcome = "nothing is lost: the next run goes on here"
+                    if not can_repeat:
+                        outcome = f"{requests} requests that were read from the pipe are lost"
+                    raise IngestError(f"{error}; {outcome}") from error
                 log_failure("counts of %d requests could not be written and wait: %s", requests, error)
             self.wait(interval)
 
