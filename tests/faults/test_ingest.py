@@ -43,7 +43,7 @@ def test_ingest_killed(ingest_trial):
         process = start_following(ingest_trial)
         for way in ("rename", "copytruncate"):
             ingest_trial.rotate(way)
-            time.sleep(1)
+            time.sleep(0.8)
     ingest_trial.terminate(process)
     ingest_trial.check_exact()
 
@@ -138,7 +138,7 @@ def test_stopped_while_the_database_is_frozen(ingest_trial, server):
     with ingest_trial.traffic():
         process = start_following(ingest_trial)
         server.send(signal.SIGSTOP)
-        time.sleep(1)
+        time.sleep(0.3)
         process.terminate()
         output, errors = process.communicate(timeout=15)
         ingest_trial.interruptions += 1

@@ -7,9 +7,10 @@ from time import monotonic
 import pytest
 from support import raiser
 
-from flask_usage_stats._recording import file_reader, pipe_reader
+from flask_usage_stats._recording import file_reader, pipe_reader, rotation
 from flask_usage_stats._recording.ingest_state import IngestError
 from flask_usage_stats._recording.log_reader import open_log
+from flask_usage_stats._recording.rotation import find_later
 
 
 @pytest.fixture
@@ -144,6 +145,35 @@ class TestFollowing:
         append(log, b"4\n")
         assert read_later(follow(position), now) == b"3\n4\n"
 
+    def test_a_rotation_while_the_next_file_is_opened(self, log, follow, now, monkeypatch):
+        """The file that was renamed meanwhile is the next one."""
+        append(log, b"1\n")
+        reader = follow()
+        assert read_all(reader) == b"1\n"
+        log.rename(log.with_name("access.log.1"))
+        append(log, b"2\n")
+
+        def rotate(path, file):
+            later = find_later(path, file)
+            if not log.with_name("access.log.2").exists():
+                log.with_name("access.log.1").rename(log.with_name("access.log.2"))
+                log.rename(log.with_name("access.log.1"))
+                append(log, b"3\n")
+            return later
+
+        monkeypatch.setattr(file_reader, "find_later", rotate)
+        assert [read_later(reader, now) for _ in range(2)] == [b"", b"2\n3\n"]
+
+    def test_a_file_that_disappears(self, log, follow, now, monkeypatch):
+        """A file that is compressed while the files are listed is not the next one."""
+        append(log, b"1\n")
+        reader = follow()
+        assert read_all(reader) == b"1\n"
+        log.unlink()
+        append(log, b"2\n")
+        monkeypatch.setattr(rotation, "list_beside", lambda path: [path.with_name("access.log.1")])
+        assert read_later(reader, now) == b"2\n"
+
     def test_a_missing_file(self, log, follow):
         """The log may appear later."""
         reader = follow()
@@ -204,6 +234,13 @@ class TestPipe:
         file.close()
         assert read_all(reader) == b"2"
         assert reader.unreadable == 1
+
+    def test_a_folder(self, tmp_path):
+        """What cannot be opened is an error."""
+        reader = open_log(tmp_path, None, is_followed=False, warn=lambda _: None)
+        with pytest.raises(IngestError, match="cannot be opened: Is a directory"):
+            reader.read()
+        reader.close()
 
     def test_without_a_writer(self, log, monkeypatch):
         """Reading does not wait for one, so that a signal can end the command."""

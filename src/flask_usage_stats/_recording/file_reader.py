@@ -172,21 +172,17 @@ class FileReader:
     def _open_successor(self) -> tuple[BinaryIO | None, bool]:
         """Open the file that was begun after the present one. Return also whether that one was rotated as well.
 
-        There is none as long as the file at the path is missing or empty.
+        There is none as long as the file at the path is missing or empty, or if a rotation goes on.
         """
-        file, later = None, find_later(self._path, self._get_file())
-        while True:
-            with suppress(FileNotFoundError):
-                file = open_file(later or self._path)
-            previous, later = later, find_later(self._path, self._get_file())
-            if previous == later:  # no rotation went on meanwhile
-                break
-            if file is not None:
-                file.close()
-                file = None
-        if file is not None and later is None and os.fstat(file.fileno()).st_size == 0:
+        later = find_later(self._path, self._get_file())
+        try:
+            file = open_file(later or self._path)
+        except FileNotFoundError:
+            return None, False
+        is_empty = later is None and os.fstat(file.fileno()).st_size == 0
+        if is_empty or find_later(self._path, self._get_file()) != later:
             file.close()
-            file = None
+            return None, False
         return file, later is not None
 
     def _is_replaced(self) -> bool:
