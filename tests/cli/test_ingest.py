@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from unittest.mock import Mock
 
@@ -36,7 +37,7 @@ def projects(any_projects):
 def ingest(flask, projects, log):
     """Run the command with the log."""
 
-    def ingest(*options, history=None, **environment):
+    def ingest(*options, log=log, history=None, **environment):
         return flask(ProjectStore(projects), "ingest", str(log), *options, history=history, **environment)
 
     return ingest
@@ -104,6 +105,9 @@ def test_errors(ingest, log, flask, tmp_path):
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: the state ")
     assert result.stderr.endswith("is damaged: restore it, or remove it to count the log again from its beginning\n")
+    result = ingest("--state", str(log.with_name("state")), log=tmp_path)
+    assert (result.exit_code, result.stdout.count("\n")) == (1, 1)
+    assert result.stderr == f"Error: the log {tmp_path} cannot be opened: Is a directory\n"
     os.mkfifo(tmp_path / "pipe")
     result = flask(ProjectStore(mongomock.MongoClient().db.projects), "ingest", str(tmp_path / "pipe"))
     assert (result.exit_code, result.stderr) == (2, "Error: a log that is not a file requires --state\n")
@@ -152,6 +156,13 @@ class TestRunning:
         assert (result.exit_code, result.output) == (code, "3 counted, 0 unknown, 0 unreadable, 0 skipped\n")
         assert projects.find_one({"_id": "blog"})["totalRequest"] == 3
         assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+    def test_in_a_thread(self, ingest, log):
+        """Only the main thread can handle signals, but another one can count."""
+        log.write_text(line())
+        with ThreadPoolExecutor() as pool:
+            result = pool.submit(ingest).result()
+        assert (result.exit_code, result.output) == (0, "1 counted, 0 unknown, 0 unreadable, 0 skipped\n")
 
     def test_a_summary_each_minute(self, ingest, log, monkeypatch):
         """A followed log has a summary each minute."""

@@ -63,9 +63,10 @@ def run(projects, log):
         ingest = Ingest(store, UsageHistory(projects.database.usage_history), **options)
         ingest.run(lambda _: None)
         tally = ingest.tally
+        tallies.append(tally)
         return tally.counted, tally.unknown, tally.unreadable, tally.skipped
 
-    warnings = run.warnings = []
+    warnings, tallies = run.warnings, run.tallies = [], []
     return run
 
 
@@ -319,6 +320,27 @@ def test_a_state_of_another_log(run, log, stored):
     append(other, caddy())
     assert run(log=other) == (1, 0, 0, 0)
     assert stored() == {"blog": 3, "shop": 0}
+
+
+def test_many_unknown_hosts(run, log, monkeypatch):
+    """They take no more memory; the most frequent ones are kept."""
+    monkeypatch.setattr(module, "_MAX_HOSTS", 10)
+    append(log, *[caddy(f"h{number}.example") for number in range(50)], *[caddy("often.example")] * 5)
+    assert run() == (0, 55, 0, 0)
+    (tally,) = run.tallies
+    assert tally.unknown_hosts.most_common(1) == [("often.example", 5)]
+    assert len(tally.unknown_hosts) <= 10
+
+
+def test_what_the_history_lacks(run, log, projects, caplog):
+    """A day that cannot be incremented is logged; the project has the requests."""
+    append(log, caddy())
+    run()
+    projects.database.usage_history.update_one({"_id.p": "blog"}, {"$set": {"n": "many"}})
+    append(log, caddy())
+    assert run() == (1, 0, 0, 0)
+    assert caplog.messages == ["the history lacks 1 counted requests: uncountable 1"]
+    assert projects.find_one({"_id": "blog"})["totalRequest"] == 9
 
 
 class TestCrashes:

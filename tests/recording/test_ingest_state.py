@@ -150,5 +150,7 @@ except IngestError as error:
         return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
     with lock_state(path):
+        with pytest.raises(IngestError, match="another process ingests this log"), lock_state(path):
+            pass
         assert run() == f"another process ingests this log: it uses the state {path}\n"
     assert run() == "locked\n"

@@ -3,6 +3,7 @@
 import os
 import shutil
 from time import monotonic
+from unittest.mock import Mock
 
 import pytest
 from support import raiser
@@ -189,6 +190,19 @@ def test_a_closed_folder(log, monkeypatch):
     monkeypatch.setattr("pathlib.Path.open", raiser(error))
     with pytest.raises(IngestError, match=r"the log .* cannot be opened: Permission denied"):
         open_log(log, None, is_followed=False, warn=lambda _: None)
+
+
+def test_an_unreadable_file(log, follow, monkeypatch):
+    """An error of the system is one message, and nothing was read."""
+    append(log, b"1\n")
+    reader = follow()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", Mock(side_effect=OSError(5, "Input/output error")))
+        with pytest.raises(IngestError, match=r"the log .* cannot be read: Input/output error"):
+            reader.read()
+    assert read_all(reader) == b"1\n"
+    reader.close()
+    reader.close()
 
 
 class TestPipe:

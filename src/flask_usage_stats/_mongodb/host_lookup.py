@@ -65,7 +65,7 @@ class HostLookup:
                     # Not in the query, where the case of a status would be ignored.
                     is_deleted = get_path(document, mapping.status_path.split(".")) in mapping.excluded_statuses
                     if not is_deleted and is_project_id(project, str):
-                        for host in set(_iter_hosts(document, self._path.split("."))):
+                        for host in set(_list_hosts(document, self._path.split("."))):
                             projects[host].append(project)
         except DRIVER_ERRORS as error:
             raise build_store_error("the hosts could not be looked up", error) from error
@@ -89,14 +89,11 @@ def _find(
         yield from collection.find(match, projection)
 
 
-def _iter_hosts(value: object, path: Sequence[str]) -> Iterator[str]:
-    """Yield the hosts at a path. Any part of it may be an array."""
+def _list_hosts(value: object, path: Sequence[str]) -> list[str]:
+    """Return the hosts at a path. Any part of it may be an array."""
     if isinstance(value, list):
-        for element in value:
-            yield from _iter_hosts(element, path)
-    elif path and isinstance(value, dict):
-        yield from _iter_hosts(value.get(path[0]), path[1:])
-    elif not path and isinstance(value, str):
-        host = normalize_host(value)
-        if host is not None:
-            yield host
+        return [host for element in value for host in _list_hosts(element, path)]
+    if path:
+        return _list_hosts(value.get(path[0]), path[1:]) if isinstance(value, dict) else []
+    host = normalize_host(value) if isinstance(value, str) else None
+    return [] if host is None else [host]

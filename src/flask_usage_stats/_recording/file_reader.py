@@ -61,16 +61,17 @@ class FileReader:
 
     def read(self) -> bytes | None:
         """Return lines, as :meth:`.LogReader.read` does."""
-        if self._file is None and not self._begin():
+        file = self._file or self._begin()
+        if file is None:
             return None
         position = self.position
         try:
-            data = self._read_block()
+            data = self._read_block(file)
             if data is None:
                 self.close()
                 self._resume(position)
                 return b""
-            return data or self._go_over()
+            return data or self._go_over(file)
         except OSError as error:
             raise IngestError(f"the log {self._path} cannot be read: {error.strerror}") from error
 
@@ -103,14 +104,14 @@ class FileReader:
             self._use(copy, position)
             self._is_old = True
 
-    def _begin(self) -> bool:
-        """Open the file at the path. Return whether there is one."""
+    def _begin(self) -> BinaryIO | None:
+        """Open the file at the path, if there is one."""
         try:
             file = open_file(self._path)
         except FileNotFoundError:
-            return False
+            return None
         self._use(file, Position(_hash(b""), 0, 0))
-        return True
+        return file
 
     def _use(self, file: BinaryIO, position: Position) -> None:
         file.seek(0)
@@ -127,9 +128,8 @@ class FileReader:
                 file.close()
         return None
 
-    def _read_block(self) -> bytes | None:
+    def _read_block(self, file: BinaryIO) -> bytes | None:
         """Return complete lines; ``None`` if the file was truncated."""
-        file = self._get_file()
         while True:
             file.seek(self._offset)
             data = file.read(BLOCK_SIZE)
@@ -149,14 +149,13 @@ class FileReader:
                 return data[:end]
             self.unreadable += 1
 
-    def _go_over(self) -> bytes | None:
+    def _go_over(self, file: BinaryIO) -> bytes | None:
         """Go over to the next file if the present one is at its end and no longer written to."""
-        if not (self._is_replaced() if self._is_followed else self._is_old):
+        if not (self._is_replaced(file) if self._is_followed else self._is_old):
             return None
-        successor, is_old = self._open_successor()
+        successor, is_old = self._open_successor(file)
         if successor is None:
             return None
-        file = self._get_file()
         file.seek(self._offset)
         rest = file.read(BLOCK_SIZE)  # a line without an end, which cannot get one any more
         self._offset += len(rest)
@@ -166,41 +165,36 @@ class FileReader:
         self._use(successor, Position(_hash(b""), 0, 0))
         self._is_old, self._previous = is_old, position
         # At once, since nothing could recognize a file that was truncated before any of it was read.
-        data = self._read_block() or b""
+        data = self._read_block(successor) or b""
         return rest.removesuffix(b"\n") + b"\n" + data if rest else data
 
-    def _open_successor(self) -> tuple[BinaryIO | None, bool]:
+    def _open_successor(self, file: BinaryIO) -> tuple[BinaryIO | None, bool]:
         """Open the file that was begun after the present one. Return also whether that one was rotated as well.
 
         There is none as long as the file at the path is missing or empty, or if a rotation goes on.
         """
-        later = find_later(self._path, self._get_file())
+        later = find_later(self._path, file)
         try:
-            file = open_file(later or self._path)
+            successor = open_file(later or self._path)
         except FileNotFoundError:
             return None, False
-        is_empty = later is None and os.fstat(file.fileno()).st_size == 0
-        if is_empty or find_later(self._path, self._get_file()) != later:
-            file.close()
+        is_empty = later is None and os.fstat(successor.fileno()).st_size == 0
+        if is_empty or find_later(self._path, file) != later:
+            successor.close()
             return None, False
-        return file, later is not None
+        return successor, later is not None
 
-    def _is_replaced(self) -> bool:
+    def _is_replaced(self, file: BinaryIO) -> bool:
         """Return whether another file is at the path, and has been written to for some time."""
         try:
             successor = self._path.stat()
         except FileNotFoundError:
             return False
-        if os.path.samestat(successor, os.fstat(self._get_file().fileno())) or successor.st_size == 0:
+        if os.path.samestat(successor, os.fstat(file.fileno())) or successor.st_size == 0:
             return False
         if self._replaced_at is None:
             self._replaced_at = monotonic()
         return monotonic() - self._replaced_at > _GRACE
-
-    def _get_file(self) -> BinaryIO:
-        if self._file is None:
-            raise RuntimeError("the log is closed")
-        return self._file
 
 
 def _has(file: BinaryIO, position: Position) -> bool:

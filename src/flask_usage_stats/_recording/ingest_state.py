@@ -22,7 +22,7 @@ from bson.errors import BSONError
 from .._core.project_ids import ProjectId, is_project_id
 from ..errors import UsageStatsError
 
-if sys.platform == "win32":
+if sys.platform == "win32":  # pragma: no cover
     import msvcrt
 else:
     import fcntl
@@ -204,7 +204,7 @@ def _decode_id(document: Mapping[str, Any]) -> object:
 def _lock(file: BinaryIO) -> bool:
     """Return whether the file could be locked. The system unlocks it when the process ends."""
     try:
-        if sys.platform == "win32":
+        if sys.platform == "win32":  # pragma: no cover
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -215,7 +215,7 @@ def _lock(file: BinaryIO) -> bool:
 
 def _sync_folder(folder: Path) -> None:
     """Make a renamed file survive a power failure. Windows neither needs nor supports it."""
-    if sys.platform != "win32":
+    if sys.platform != "win32":  # pragma: no branch
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
