@@ -36,6 +36,11 @@ def test_different_hosts():
     assert len({normalize_host(host) for host in hosts}) == len(hosts)
 
 
+def test_a_surrogate_in_punycode():
+    """Such a name stays as it is, since a surrogate cannot be sent to the database."""
+    assert normalize_host("xn--ib9b.example") == "xn--ib9b.example"
+
+
 @pytest.mark.parametrize(("host", "spellings"), EQUAL, ids=str)
 def test_list_of_spellings(host, spellings):
     """The list has the encoded name, the last dot and the brackets; the case of letters does not matter."""

@@ -64,6 +64,7 @@ def _normalize_label(label: str) -> str:
     if label.startswith(_ACE_PREFIX):
         with suppress(ValueError):  # including UnicodeError
             decoded = label[len(_ACE_PREFIX) :].encode("ascii").decode("punycode")
+            decoded.encode()  # an error for a surrogate, which no command to the database can contain
             # Otherwise two names that browsers tell apart would be equal.
             if not decoded.isascii() and _fold(decoded) == decoded and _is_label(decoded):
                 return decoded
