@@ -17,7 +17,7 @@ _POLL_INTERVAL: Final = 0.25  # seconds
 class Retrier:
     """Calls functions until the database responds, with growing intervals.
 
-    :param is_endless: whether to try again without end, and not only for half a minute.
+    :param is_endless: whether to try again without end, and not only six times, with half a minute of waiting in all.
     :param should_stop: called often; once it returns true, nothing is tried again.
     """
 
