@@ -54,9 +54,9 @@ def create_usage_blueprint(
     :param store: the source of the projects, such as a :class:`~flask_usage_stats.ProjectStore`.
     :param authenticate: a function such as :func:`flask_usage_stats.jwt.jwt_identity`. It is called without arguments
         during the request and must return the owner id, or ``None`` if the request is not authenticated.
-    :param history: the :class:`~flask_usage_stats.UsageHistory` that the application's recorder writes. With it, the
-        blueprint also serves ``GET /api/usage/history``, and requests can ask for the date of each project's latest
-        request and for idle projects. The latter is also true if the *fields* of a ``ProjectStore`` contain
+    :param history: the :class:`~flask_usage_stats.UsageHistory` that a recorder or ``flask usage ingest`` writes. With
+        it, the blueprint also serves ``GET /api/usage/history``, and requests can ask for the date of each project's
+        latest request and for idle projects. The latter is also true if the *fields* of a ``ProjectStore`` contain
         ``lastRequestAt``.
     :param name: the blueprint's name, which is also the first part of the endpoint ``usage_stats.usage``.
     :param url_prefix: the path before ``/usage``. Pass ``""`` if a parent blueprint already has the complete prefix.

@@ -31,7 +31,7 @@ _OPTIONS_CONFLICT: Final = 85
 
 
 class UsageHistory:
-    """Keeps the requests of each project by quarter of an hour, in a collection of its own.
+    """Keeps the requests of each project by quarter of an hour, in a separate collection.
 
     .. code-block:: python
 
@@ -97,7 +97,7 @@ def get_retention_start(history: UsageHistory, now: datetime) -> datetime:
 def read_since(history: UsageHistory, now: datetime) -> datetime | None:
     """Return the time since which all requests are in the history, aware in UTC; ``None`` if nothing was counted yet.
 
-    It is the later one of the first flush of a recorder and the end of what is removed.
+    It is the later one of the start of counting and the end of what is removed.
 
     :param now: the current time, aware.
     :raises Exception: as :func:`read_counting_start`.

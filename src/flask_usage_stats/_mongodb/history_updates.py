@@ -48,7 +48,7 @@ class HistoryWriter(BatchWriter):
     def write(
         self, counts: Mapping[tuple[ProjectId, int], int], number: int, timeout: float, oldest: float
     ) -> Counter[str]:
-        """Add the counts of a batch to the days of its projects. It may be repeated at any time within an hour.
+        """Add the counts of a batch to the days of its projects. It may be repeated as long as its entries are kept.
 
         :param counts: the requests of each project by quarter of an hour since 1970.
         :param number: milliseconds since 1970, greater than the number of every other batch.
