@@ -104,7 +104,7 @@ def test_errors(ingest, log, flask, tmp_path):
     result = ingest()
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: the state ")
-    assert result.stderr.endswith("is damaged: restore it, or remove it to count the log again from its beginning\n")
+    assert result.stderr.endswith("is damaged: remove it to count the log again from its beginning\n")
     result = ingest("--state", str(log.with_name("state")), log=tmp_path)
     assert (result.exit_code, result.stdout.count("\n")) == (1, 1)
     assert result.stderr == f"Error: the log {tmp_path} cannot be opened: Is a directory\n"

@@ -103,7 +103,7 @@ def load_state(path: Path) -> State:
         return _decode_state(content)
     except (ValueError, LookupError, TypeError, AttributeError, BSONError, RecursionError) as error:
         raise IngestError(
-            f"the state {path} is damaged: restore it, or remove it to count the log again from its beginning"
+            f"the state {path} is damaged: remove it to count the log again from its beginning"
         ) from error
 
 
@@ -126,7 +126,7 @@ def save_state(path: Path, state: State) -> None:
 
 @contextmanager
 def lock_state(path: Path) -> Iterator[None]:
-    """Prevent that another process uses the same state.
+    """Prevent another process from using the same state.
 
     :raises IngestError: another process uses it, or the file for the lock cannot be created.
     """
