@@ -35,7 +35,7 @@ def add_ingest(group: click.Group, reader: ProjectReader) -> None:
         "--format",
         "format_name",
         type=click.Choice([name for name in FORMATS if name is not None]),
-        help="The format of the lines; by default each line is told by its fields.",
+        help="The format of the lines; by default, it is recognized by the fields of each line.",
     )
     @click.option(
         "--host-field",
@@ -48,7 +48,7 @@ def add_ingest(group: click.Group, reader: ProjectReader) -> None:
         "--state",
         metavar="FILE",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="Where to keep how far the log was read; LOG.usage-state by default.",
+        help="The file that records how far the log was read; LOG.usage-state by default.",
     )
     def ingest(
         log: Path,
@@ -106,7 +106,7 @@ def _set_on_signal(stop: threading.Event) -> Iterator[None]:
 
 @contextmanager
 def _report_progress(tally: Tally, log: Path, *, is_followed: bool) -> Iterator[Callable[[float | None], None]]:
-    """Yield a function that shows the progress where somebody looks, and prints the summary of each minute."""
+    """Yield a function that shows the progress in a terminal, and prints the summary every minute."""
     due = monotonic() + _SUMMARY_INTERVAL
 
     def print_summary(_: float | None) -> None:

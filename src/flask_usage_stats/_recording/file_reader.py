@@ -34,7 +34,7 @@ class FileReader:
         self._offset = 0
         # What the file has of its first line, as long as that has no end.
         self._first_line = b""
-        # Whether the file was found beside the path.
+        # Whether the file was renamed or copied from the path.
         self._is_old = False
         # Where the previous file was left.
         self._previous: Position | None = None
@@ -96,7 +96,7 @@ class FileReader:
         copy = self._find_copy(position)
         if copy is None:
             self._warn(
-                f"{self._path} was replaced, and the previous file was not found beside it:"
+                f"{self._path} was replaced, and the previous file was not found in its folder:"
                 f" what was written after byte {position.offset:,} of it and before the present file is not counted"
             )
             self._begin()
@@ -119,7 +119,7 @@ class FileReader:
         self._first_line, self._is_old, self._replaced_at = b"", False, None
 
     def _find_copy(self, position: Position) -> BinaryIO | None:
-        """Find the renamed or copied file that has a position, beside the path: its name begins alike."""
+        """Find the renamed or copied file that has a position, in the folder of the path."""
         for path in list_beside(self._path):
             with suppress(OSError):
                 file = path.open("rb", buffering=0)

@@ -1,4 +1,4 @@
-"""The files beside a log that were renamed or copied when it was rotated."""
+"""The files in the folder of a log that were renamed or copied when it was rotated."""
 
 import glob
 import os
@@ -17,7 +17,7 @@ _DATE_DIGITS: Final = 6  # at least; a number with fewer is not a date, and the 
 
 
 def list_beside(log: Path) -> Iterator[Path]:
-    """Yield the other files beside a log whose names begin alike, and all files beside the target of a link."""
+    """Yield the other files whose names begin like that of a log, and all files in the folder of a link's target."""
     patterns = [(log, f"{glob.escape(log.stem)}*")]
     if log.is_symlink():
         patterns.append((log.resolve(), "*"))
