@@ -156,7 +156,15 @@ class IngestTrial(CountTrial):
         """Pass lines to the command, and return its output and peak memory in bytes."""
         peak = self.log.with_name("peak")
         run = subprocess.run(
-            [*_COMMAND, f"{_APPLICATION}:create_unchanged_app", "usage", "ingest", "--state", self.state, "/dev/stdin"],
+            [
+                *_COMMAND,
+                f"{_APPLICATION}:create_unchanged_app",
+                "usage",
+                "ingest",
+                "--state",
+                self.log.with_name("pipe.usage-state"),
+                "/dev/stdin",
+            ],
             env=os.environ | {"INGEST_URI": self.uri, "INGEST_DATABASE": self.name, "INGEST_PEAK": str(peak)},
             input=lines,
             stdout=subprocess.PIPE,

@@ -105,6 +105,7 @@ def test_skipped_methods(line, method):
         NGINX | {"msec": "nan"},
         NGINX | {"msec": "1e999"},
         NGINX | {"msec": -5},
+        NGINX | {"msec": 12.5},
         NGINX | {"msec": TIME + 61},
         NGINX | {"msec": None},
         NGINX | {"request_method": None},

@@ -46,7 +46,7 @@ def log(tmp_path):
 
 
 @pytest.fixture
-def run(projects, log):
+def run(projects, log, monkeypatch):
     """Ingest the log to its end, and return what became of the lines."""
 
     def run(writers_field="usageWriters", **options):
@@ -66,6 +66,7 @@ def run(projects, log):
         tallies.append(tally)
         return tally.counted, tally.unknown, tally.unreadable, tally.skipped
 
+    monkeypatch.setattr(file_reader, "_GRACE", 0.0)
     warnings, tallies = run.warnings, run.tallies = [], []
     return run
 
@@ -292,6 +293,54 @@ class TestRotation:
         assert stored() == {"blog": 2, "shop": 1}
         assert run.warnings == []
 
+    def test_a_copy_by_hand(self, run, log, stored):
+        """A copy that was made beside the log does not stand in for the rotated file."""
+        append(log, caddy(), caddy())
+        run()
+        shutil.copy(log, log.with_name("access-backup.log"))
+        append(log, caddy(), caddy())
+        log.rename(log.with_name("access.log.1"))
+        append(log, caddy("shop.example"))
+        assert run() == (3, 0, 0, 0)
+        assert stored() == {"blog": 4, "shop": 1}
+
+    def test_only_a_copy_by_hand(self, run, log, stored):
+        """If there is nothing else, the rest of a copy is counted, and then the log."""
+        append(log, caddy(), caddy())
+        run()
+        append(log, caddy())
+        shutil.copy(log, log.with_name("access-backup.log"))
+        append(log.with_name("access.log.1"), caddy("shop.example"))
+        log.write_text(caddy(minute=1))
+        assert run() == (2, 0, 0, 0)
+        assert stored() == {"blog": 4, "shop": 0}
+
+    def test_a_lost_end(self, run, log, stored):
+        """After a power failure, a log may be shorter than what was counted of it."""
+        append(log, *[caddy(minute=number) for number in range(20)])
+        assert run() == (20, 0, 0, 0)
+        line = len(caddy(minute=10))
+        os.truncate(log, log.stat().st_size - 3 * line)
+        assert run() == (0, 0, 0, 0)
+        append(log, caddy("shop.example"))
+        assert run() == (1, 0, 0, 0)
+        assert stored() == {"blog": 20, "shop": 1}
+        (warning,) = run.warnings
+        assert "has lost its end" in warning
+
+    def test_late_lines(self, run, log, stored, monkeypatch):
+        """Lines that are written to the renamed file while its successor is begun are counted."""
+        monkeypatch.setattr(file_reader, "_GRACE", 0.6)
+        append(log, caddy())
+        run()
+        old = log.rename(log.with_name("access.log.1"))
+        append(log, caddy("shop.example"))
+        late = threading.Timer(0.3, lambda: append(old, caddy(minute=1)))
+        late.start()
+        assert run() == (2, 0, 0, 0)
+        late.join()
+        assert stored() == {"blog": 2, "shop": 1}
+
     def test_missing_log(self, run, log):
         """Without any file, the message says so."""
         with pytest.raises(IngestError, match=r"there is no log .*access\.log"):
@@ -316,6 +365,12 @@ def test_a_state_of_another_log(run, log, stored):
     append(other, caddy("shop.example"))
     with pytest.raises(IngestError, match=r"belongs to the log .*access\.log: pass another one with --state"):
         run(log=other)
+    append(log.with_name("access.log.1"), caddy("shop.example"))
+    with pytest.raises(IngestError, match="pass another one with --state"):
+        run(log=log.with_name("access.log.1"))
+    os.mkfifo(log.with_name("pipe"))
+    with pytest.raises(IngestError, match="pass another one with --state"):
+        run(log=log.with_name("pipe"))
     log.rename(other)
     append(other, caddy())
     assert run(log=other) == (1, 0, 0, 0)

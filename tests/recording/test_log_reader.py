@@ -163,7 +163,7 @@ class TestFollowing:
             return later
 
         monkeypatch.setattr(file_reader, "find_later", rotate)
-        assert [read_later(reader, now) for _ in range(2)] == [b"", b"2\n3\n"]
+        assert [read_later(reader, now) for _ in range(2)] == [b"2\n", b"3\n"]
 
     def test_a_file_that_disappears(self, log, follow, now, monkeypatch):
         """A file that is compressed while the files are listed is not the next one."""

@@ -120,7 +120,9 @@ def test_random_rotations(tmp_path, monkeypatch, ways, seeds):
                 "kill": log.restart,
                 "time": lambda: None,
             }[step]()
-        log.finish()
+        with monkeypatch.context() as patch:
+            patch.setattr(file_reader, "_GRACE", 0.0)
+            log.finish()
         found = Counter(int(line.split()[0]) for line in b"".join(log.read_blocks).splitlines() if line)
         assert (seed, found) == (seed, Counter(range(1, log.written + 1)))
         assert log.warnings == []

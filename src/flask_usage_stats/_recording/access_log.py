@@ -14,6 +14,8 @@ _Parts: TypeAlias = tuple[object, object, object]
 
 _SKIPPED_METHODS: Final = ("OPTIONS", "HEAD")
 _MAX_HOST_LENGTH: Final = 300  # characters
+# A clock that was not set must not let the history begin decades ago.
+_EARLIEST: Final = 946_684_800  # 2000-01-01, in seconds since 1970
 _CADDY_LOGGER: Final = "http.log.access"
 
 
@@ -82,7 +84,7 @@ def parse_line(line: bytes, find_parts: Callable[[Mapping[str, Any]], _Parts], l
             or len(host) > _MAX_HOST_LENGTH
             or not isinstance(method, str)
             or not isinstance(moment, int | float)
-            or not 0 <= moment < latest  # also false for NaN
+            or not _EARLIEST <= moment < latest  # also false for NaN
         ):
             raise UnreadableLineError
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import BinaryIO, Final
@@ -38,8 +39,8 @@ class FileReader:
         self._is_old = False
         # Where the previous file was left.
         self._previous: Position | None = None
-        # When the file at the path was seen to be another one.
-        self._replaced_at: float | None = None
+        # Since when there has been another file and nothing more in this one.
+        self._ended: float | None = None
         self._resume(position)
         if self._file is None and not is_followed:
             raise IngestError(f"there is no log {path}")
@@ -71,7 +72,9 @@ class FileReader:
                 self.close()
                 self._resume(position)
                 return b""
-            return data or self._go_over(file)
+            if data:
+                self._ended = None
+            return data or self._open_next(file)
         except OSError as error:
             raise IngestError(f"the log {self._path} cannot be read: {error.strerror}") from error
 
@@ -94,15 +97,29 @@ class FileReader:
                 return
             file.close()
         copy = self._find_copy(position)
-        if copy is None:
+        if copy is not None:
+            self._use(copy, position)
+            self._is_old = True
+        elif not self._use_shortened(position):
             self._warn(
-                f"{self._path} was replaced, and the previous file was not found in its folder:"
+                f"{self._path} was replaced, and the previous file was not found beside it:"
                 f" what was written after byte {position.offset:,} of it and before the present file is not counted"
             )
             self._begin()
-        else:
-            self._use(copy, position)
-            self._is_old = True
+
+    def _use_shortened(self, position: Position) -> bool:
+        """Go on at the end of the file if it has lost its own, as after a power failure. Return whether it has."""
+        try:
+            file = open_file(self._path)
+        except FileNotFoundError:
+            return False
+        size = os.fstat(file.fileno()).st_size
+        if size < position.length or not _has(file, replace(position, offset=size)):
+            file.close()
+            return False
+        self._warn(f"{self._path} has lost its end: the lines after byte {size:,} were counted, and new ones follow")
+        self._use(file, replace(position, offset=size))
+        return True
 
     def _begin(self) -> BinaryIO | None:
         """Open the file at the path, if there is one."""
@@ -116,7 +133,7 @@ class FileReader:
     def _use(self, file: BinaryIO, position: Position) -> None:
         file.seek(0)
         self._file, self._head, self._offset = file, file.read(position.length), position.offset
-        self._first_line, self._is_old, self._replaced_at = b"", False, None
+        self._first_line, self._is_old, self._ended = b"", False, None
 
     def _find_copy(self, position: Position) -> BinaryIO | None:
         """Find the renamed or copied file that has a position, in the folder of the path."""
@@ -149,13 +166,19 @@ class FileReader:
                 return data[:end]
             self.unreadable += 1
 
-    def _go_over(self, file: BinaryIO) -> bytes | None:
-        """Go over to the next file if the present one is at its end and no longer written to."""
-        if not (self._is_replaced(file) if self._is_followed else self._is_old):
-            return None
-        successor, is_old = self._open_successor(file)
+    def _open_next(self, file: BinaryIO) -> bytes | None:
+        """Go over to the next file if the present one is at its end and no longer written to.
+
+        :returns: the first lines of the next file, nothing while the present one may still be written to, or ``None``.
+        """
+        successor, is_old = self._open_successor(file) if self._is_old or self._is_followed else (None, False)
         if successor is None:
             return None
+        if self._ended is None:
+            self._ended = monotonic()
+        if not is_old and monotonic() - self._ended < _GRACE:
+            successor.close()
+            return None if self._is_followed else b""  # that is not the end, unless the log is followed
         file.seek(self._offset)
         rest = file.read(BLOCK_SIZE)  # a line without an end, which cannot get one any more
         self._offset += len(rest)
@@ -171,8 +194,11 @@ class FileReader:
     def _open_successor(self, file: BinaryIO) -> tuple[BinaryIO | None, bool]:
         """Open the file that was begun after the present one. Return also whether that one was rotated as well.
 
-        There is none as long as the file at the path is missing or empty, or if a rotation goes on.
+        There is none as long as the file at the path is this one, missing or empty, or if a rotation goes on.
         """
+        with suppress(FileNotFoundError):
+            if os.path.samestat(self._path.stat(), os.fstat(file.fileno())):
+                return None, False
         later = find_later(self._path, file)
         try:
             successor = open_file(later or self._path)
@@ -184,17 +210,17 @@ class FileReader:
             return None, False
         return successor, later is not None
 
-    def _is_replaced(self, file: BinaryIO) -> bool:
-        """Return whether another file is at the path, and has been written to for some time."""
-        try:
-            successor = self._path.stat()
-        except FileNotFoundError:
-            return False
-        if os.path.samestat(successor, os.fstat(file.fileno())) or successor.st_size == 0:
-            return False
-        if self._replaced_at is None:
-            self._replaced_at = monotonic()
-        return monotonic() - self._replaced_at > _GRACE
+
+def has_position(path: Path, position: Position) -> bool:
+    """Return whether a position belongs to the file at a path.
+
+    :raises IngestError: the file cannot be opened.
+    """
+    try:
+        with open_file(path) as file:
+            return _has(file, position)
+    except FileNotFoundError:
+        return False
 
 
 def _has(file: BinaryIO, position: Position) -> bool:

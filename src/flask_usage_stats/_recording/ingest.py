@@ -13,9 +13,10 @@ from .._mongodb.history import UsageHistory
 from .._mongodb.host_lookup import HostLookup
 from .._mongodb.store import ProjectStore
 from .access_log import FORMATS, UnreadableLineError, parse_line
+from .file_reader import has_position
 from .ingest_state import Count, IngestError, load_state, save_state
 from .ingest_writer import COUNTED, IngestWriter
-from .log_reader import LogReader, open_log
+from .log_reader import LogReader, is_stream, open_log
 from .retrier import Retrier
 
 _QUARTER: Final = 900  # seconds
@@ -96,13 +97,13 @@ class Ingest:
             next run goes on where this one ended.
         :raises Exception: as :meth:`.CountWriter.write`, except for a :exc:`StoreError` that could be temporary.
         """
+        self._check_log()
         if self._state.counts:
             self._write(is_repeated=True)
-        reader = open_log(self._log, self._state.end, is_followed=self._is_followed, warn=self._report_gap)
+        reader = open_log(self._log, self._state.end, is_followed=self._is_followed, warn=self._warn)
         try:
             self._read_all(reader, report)
         finally:
-            self.tally.unreadable += reader.unreadable
             reader.close()
 
     def _read_all(self, reader: LogReader, report: Callable[[float | None], None]) -> None:
@@ -110,11 +111,13 @@ class Ingest:
         while not is_at_end and not self._should_stop():
             data = reader.read()
             self._read_lines(data or b"")
+            self.tally.unreadable += reader.unreadable
+            reader.unreadable = 0
             is_at_end = data is None and not self._is_followed
             if self._lines.is_due():
                 self._commit(reader)
             report(reader.progress)
-            if data is None and not is_at_end:
+            if not data and not is_at_end:
                 self._retrier.wait()
         self._commit(reader)
 
@@ -172,16 +175,16 @@ class Ingest:
         self.tally.unknown += causes.pop("unknown", 0)
         self.tally.dropped += causes.total()
 
-    def _report_gap(self, message: str) -> None:
-        """Warn that lines may be missing.
+    def _check_log(self) -> None:
+        """Check that the state belongs to this log.
 
-        :raises IngestError: the state belongs to another log, whose lines would be counted again later.
+        :raises IngestError: it belongs to another one, whose lines would be counted again later.
         """
-        if self._state.log != self._log_name:
-            raise IngestError(
-                f"the state {self._state_path} belongs to the log {self._state.log}: pass another one with --state"
-            )
-        self._warn(message)
+        log, end = self._state.log, self._state.end
+        if log is None or log == self._log_name:
+            return
+        if end is None or is_stream(self._log) or not has_position(self._log, end):  # otherwise, the log was moved
+            raise IngestError(f"the state {self._state_path} belongs to the log {log}: pass another one with --state")
 
     @property
     def _log_name(self) -> str:
@@ -200,6 +203,7 @@ class _Lines:
 
     def add(self, host: str, moment: float) -> None:
         """Add a request."""
+        self._started = self._started or monotonic()
         key = host, int(moment // _QUARTER)
         requests, latest = self.counts.get(key, (0, 0.0))
         self.counts[key] = requests + 1, max(latest, moment)
@@ -209,5 +213,4 @@ class _Lines:
         """Return whether it is time to write."""
         if not self.counts:
             return False
-        self._started = self._started or monotonic()
         return self.size >= _MAX_LINES or len(self.counts) >= _MAX_PAIRS or monotonic() - self._started >= _INTERVAL

@@ -17,12 +17,16 @@ _DATE_DIGITS: Final = 6  # at least; a number with fewer is not a date, and the 
 
 
 def list_beside(log: Path) -> Iterator[Path]:
-    """Yield the other files whose names begin like that of a log, and all files in the folder of a link's target."""
+    """Yield the other files whose names begin like that of a log, and all files in the folder of a link's target.
+
+    Those with a name that a rotation gives are the first.
+    """
     patterns = [(log, f"{glob.escape(log.stem)}*")]
     if log.is_symlink():
         patterns.append((log.resolve(), "*"))
     for base, pattern in patterns:
-        for path in sorted(base.parent.glob(pattern)):
+        paths = sorted(base.parent.glob(pattern))
+        for path in sorted(paths, key=lambda path: _get_rank(log, path) is None):
             with suppress(OSError):
                 if path not in (log, base) and path.is_file():
                     yield path
@@ -35,6 +39,8 @@ def find_later(log: Path, file: BinaryIO) -> Path | None:
     """
     ranks = {path: rank for path in list_beside(log) if (rank := _get_rank(log, path)) is not None}
     present = next((rank for path, rank in ranks.items() if _is_same(path, file)), None)
+    if present is None and any(_is_same(path, file) for path in list_beside(log)):  # a copy that no rotation made
+        return None
     if present is None:  # it was compressed or deleted meanwhile; earlier ones were so before
         later = [path for path in ranks if _is_newer(path, file)]
     else:
