@@ -345,6 +345,11 @@ class TestRotation:
         """Without any file, the message says so."""
         with pytest.raises(IngestError, match=r"there is no log .*access\.log"):
             run()
+        append(log, caddy())
+        run()
+        log.unlink()
+        with pytest.raises(IngestError, match=r"there is no log .*access\.log"):
+            run()
 
 
 def test_long_lines(run, log, stored, monkeypatch):
@@ -366,8 +371,9 @@ def test_a_state_of_another_log(run, log, stored):
     with pytest.raises(IngestError, match=r"belongs to the log .*access\.log: pass another one with --state"):
         run(log=other)
     append(log.with_name("access.log.1"), caddy("shop.example"))
-    with pytest.raises(IngestError, match="pass another one with --state"):
-        run(log=log.with_name("access.log.1"))
+    for name in ("access.log.1", "missing"):
+        with pytest.raises(IngestError, match="pass another one with --state"):
+            run(log=log.with_name(name))
     os.mkfifo(log.with_name("pipe"))
     with pytest.raises(IngestError, match="pass another one with --state"):
         run(log=log.with_name("pipe"))

@@ -135,6 +135,21 @@ class TestFollowing:
         assert read_later(reader, now) == b"3\n" * 700
         assert follow.warnings == []
 
+    def test_a_truncated_first_line(self, log, follow, now):
+        """A line that got its end before the file was copied and truncated is read from the copy."""
+        append(log, b"1\n")
+        reader = follow()
+        assert read_all(reader) == b"1\n"
+        log.rename(log.with_name("access.log.2"))
+        append(log, b"2")
+        assert read_later(reader, now) == b""
+        append(log, b"2\n")
+        shutil.copy(log, log.with_name("access.log.1"))
+        os.truncate(log, 0)
+        append(log, b"a longer line\n")
+        assert read_later(reader, now) + read_later(reader, now) == b"22\na longer line\n"
+        assert follow.warnings == []
+
     def test_a_position(self, log, follow, now):
         """A reader goes on where another one ended, also in a file that was renamed meanwhile."""
         append(log, b"1\n2\n")
