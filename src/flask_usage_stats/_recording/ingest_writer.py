@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from time import time
 from typing import Final
 
@@ -67,22 +68,9 @@ class IngestWriter:
         items = list(increments.items())
         for start in range(0, len(items), BATCH_SIZE):
             batch = dict(items[start : start + BATCH_SIZE])
-            dropped |= self._write_thousand(batch, number, is_repeated=is_repeated)
+            write = partial(self._writer.write, batch, number, _TIMEOUT, is_repeated=is_repeated)
+            dropped |= self._retrier.call(write, sum(increment.requests for increment in batch.values()))
         return dropped
-
-    def _write_thousand(
-        self, batch: Mapping[ProjectId, Increment], number: int, *, is_repeated: bool
-    ) -> dict[ProjectId, str]:
-        is_in_doubt = is_repeated
-
-        def write() -> dict[ProjectId, str]:
-            nonlocal is_in_doubt
-            try:
-                return self._writer.write(batch, number, _TIMEOUT, is_repeated=is_in_doubt)
-            finally:
-                is_in_doubt = is_in_doubt or self._writer.is_in_doubt
-
-        return self._retrier.call(write, sum(increment.requests for increment in batch.values()))
 
     def _write_history(self, counts: Collection[Count], number: int) -> None:
         writer = self._history_writer

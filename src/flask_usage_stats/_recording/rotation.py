@@ -37,9 +37,10 @@ def find_later(log: Path, file: BinaryIO) -> Path | None:
 
     :param file: an open file that was the log.
     """
-    ranks = {path: rank for path in list_beside(log) if (rank := _get_rank(log, path)) is not None}
+    beside = list(list_beside(log))
+    ranks = {path: rank for path in beside if (rank := _get_rank(log, path)) is not None}
     present = next((rank for path, rank in ranks.items() if _is_same(path, file)), None)
-    if present is None and any(_is_same(path, file) for path in list_beside(log)):  # a copy that no rotation made
+    if present is None and any(_is_same(path, file) for path in beside):  # a copy that no rotation made
         return None
     if present is None:  # it was compressed or deleted meanwhile; earlier ones were so before
         later = [path for path in ranks if _is_newer(path, file)]
