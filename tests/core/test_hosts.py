@@ -32,8 +32,19 @@ def test_invalid_hosts(text):
 
 def test_different_hosts():
     """Names that only look or sort alike are different."""
-    hosts = ["strasse.example", "straße.example", "blog.example", "www.blog.example", "xn--.example", "bucher.example"]
+    capital = f"xn--{'Ä'.encode('punycode').decode()}.example"  # which no browser sends
+    hosts = [
+        capital,
+        "ä.example",
+        "strasse.example",
+        "straße.example",
+        "blog.example",
+        "www.blog.example",
+        "xn--.example",
+        "bucher.example",
+    ]
     assert len({normalize_host(host) for host in hosts}) == len(hosts)
+    assert normalize_host(capital) == capital
 
 
 def test_a_surrogate_in_punycode():

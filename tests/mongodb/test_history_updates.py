@@ -1,6 +1,7 @@
 """Batches of counts are added to the history once each, by project, day and quarter of an hour."""
 
 import contextlib
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -164,6 +165,16 @@ class TestSince:
             writer = writer_for(any_history, f"w{number}")
             writer.write({(1, QUARTER + 2): 1}, NUMBER, 5, oldest)
         assert any_history.find_one({"_id": "since"}) == {"_id": "since", "at": MIDNIGHT, "format": 1}
+
+    def test_a_log_may_begin_earlier(self, any_history):
+        """Each batch of a log can move the time back, but none of a recorder."""
+        now = int(time.time()) // 900 * 900
+        past, recorder = HistoryWriter(UsageHistory(any_history), "i1", counts_past=True), writer_for(any_history)
+        for number, (writer, age, expected) in enumerate([(past, 5, 5), (past, 2, 5), (past, 9, 9), (recorder, 20, 9)]):
+            oldest = now - age * 900
+            writer.write({(1, oldest // 900): 1}, NUMBER + number, 5, oldest)
+            at = any_history.find_one({"_id": "since"})["at"]
+            assert (now - at.replace(tzinfo=UTC).timestamp()) / 900 == expected
 
     @pytest.mark.parametrize("validator", [{"n": {"$exists": True}}, {"at": {"$type": "string"}}])
     def test_a_validator_that_refuses_it(self, database, validator):

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -391,6 +392,48 @@ def test_many_unknown_hosts(run, log, monkeypatch):
     (tally,) = run.tallies
     assert tally.unknown_hosts.most_common(1) == [("often.example", 5)]
     assert len(tally.unknown_hosts) <= 10
+
+
+def test_what_is_dropped(run, log, projects):
+    """A count that cannot be incremented is in neither."""
+    projects.update_one({"_id": "blog"}, {"$set": {"totalRequest": "many"}})
+    append(log, caddy(), caddy("shop.example"))
+    assert run() == (1, 0, 0, 0)
+    assert [tally.dropped for tally in run.tallies] == [1]
+    assert [day["_id"]["p"] for day in projects.database.usage_history.find({"_id.p": {"$exists": True}})] == ["shop"]
+
+
+def test_the_clock_is_set_back(run, log, stored, monkeypatch):
+    """A batch has a greater number than those before it, or it would look as if it had been added."""
+    append(log, caddy())
+    run()
+    monkeypatch.setattr(module, "time", lambda: time.time() - 3600)
+    append(log, caddy())
+    assert run() == (1, 0, 0, 0)
+    assert stored()["blog"] == 2
+
+
+def test_two_hosts_of_a_project(run, log, stored, projects):
+    """Their requests are added up, and the latest one of both counts."""
+    append(log, caddy(minute=9), caddy("xn--bcher-kva.example", minute=3))
+    assert run() == (2, 0, 0, 0)
+    assert stored()["blog"] == 2
+    latest = projects.find_one({"_id": "blog"})["lastRequestAt"]
+    assert latest == (START + timedelta(minutes=9)).replace(tzinfo=None)
+
+
+def test_a_stop_while_the_database_is_down():
+    """Nothing is tried again once the ingest is stopped, although it would wait for the database without end."""
+    calls = []
+    waiting = retrier.Retrier(is_endless=True, should_stop=lambda: len(calls) == 2)
+
+    def fail():
+        calls.append(1)
+        raise StoreError("x")
+
+    with pytest.raises(IngestError, match="x; nothing is lost"):
+        waiting.call(fail, 1)
+    assert len(calls) == 2
 
 
 def test_what_the_history_lacks(run, log, projects, caplog):

@@ -134,6 +134,15 @@ def test_a_folder_in_the_way(tmp_path, action):
         action(tmp_path / "state")
 
 
+def test_the_previous_state_is_replaced(path):
+    """The file is never half written: whoever has the previous one open still reads it."""
+    save_state(path, State("i01234567", 1))
+    before = path.read_text()
+    with path.open() as file:
+        save_state(path, State("i01234567", 2))
+        assert file.read() == before
+
+
 def test_the_lock(path):
     """Another process cannot lock the state meanwhile, but afterwards."""
     program = f"""

@@ -168,6 +168,8 @@ class TestFollowing:
         assert read_all(reader) == b"1\n"
         log.rename(log.with_name("access.log.1"))
         append(log, b"2\n")
+        assert read_all(reader) == b""
+        now[0] += 3
 
         def rotate(path, file):
             later = find_later(path, file)
@@ -179,6 +181,19 @@ class TestFollowing:
 
         monkeypatch.setattr(file_reader, "find_later", rotate)
         assert [read_later(reader, now) for _ in range(2)] == [b"2\n", b"3\n"]
+
+    def test_late_lines(self, log, follow, now):
+        """Each line that is still written to the renamed file extends the wait."""
+        append(log, b"1\n")
+        reader = follow()
+        assert read_all(reader) == b"1\n"
+        old = log.rename(log.with_name("access.log.1"))
+        append(log, b"new\n")
+        for line in (b"2\n", b"3\n", b"4\n"):
+            append(old, line)
+            now[0] += 1.5
+            assert read_all(reader) == line
+        assert read_later(reader, now) == b"new\n"
 
     def test_a_file_that_disappears(self, log, follow, now, monkeypatch):
         """A file that is compressed while the files are listed is not the next one."""
