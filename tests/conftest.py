@@ -14,7 +14,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from servers import MongoDBMissingError, mongodb
 
-from flask_usage_stats import ProjectStore, create_usage_blueprint
+from flask_usage_stats import PlatformStore, ProjectStore, create_platform_blueprint, create_usage_blueprint
 from flask_usage_stats._core.hourly import HourlyLimit
 
 # Tests must not fail on a busy machine, and the examples of a test may share a fixture.
@@ -126,6 +126,21 @@ def app_factory():
             store = ProjectStore(store)
         app = Flask("application")
         app.register_blueprint(create_usage_blueprint(store, authenticate=authenticate, **options))
+        return app
+
+    return build
+
+
+@pytest.fixture
+def platform_factory():
+    """Return a function that builds an application with the platform view of a collection or a store."""
+
+    def build(store, authorize=lambda: True, collection=None, timeout=30.0, max_age=0.0, **options):
+        if not isinstance(store, ProjectStore):
+            store = ProjectStore(store)
+        platform = PlatformStore(store, collection=collection, timeout=timeout, max_age=max_age)
+        app = Flask("application")
+        app.register_blueprint(create_platform_blueprint(platform, authorize=authorize, **options))
         return app
 
     return build

@@ -6,10 +6,16 @@ from datetime import datetime
 from flask import Flask, request
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
-from support import StubStore
+from support import StubStore, raiser
 from werkzeug.http import parse_options_header
 
-from flask_usage_stats import ProjectStore, UsageHistory, create_usage_blueprint
+from flask_usage_stats import (
+    PlatformStore,
+    ProjectStore,
+    UsageHistory,
+    create_platform_blueprint,
+    create_usage_blueprint,
+)
 from flask_usage_stats._mongodb.history_updates import HistoryWriter
 from flask_usage_stats.openapi import openapi_document
 
@@ -22,8 +28,13 @@ def caller():
     return name if scheme == "Bearer" and name in {"ada", "bob", "new"} else None
 
 
+def is_operator():
+    """Return whether the user is ada; ``None`` for no user."""
+    return None if caller() is None else caller() == "ada"
+
+
 def documented_app(projects):
-    """Build an application with a working route, a failing route, and its OpenAPI document at ``/openapi.json``."""
+    """Build an application with working routes, failing routes, and its OpenAPI document at ``/openapi.json``."""
     projects.insert_many(
         [
             {"_id": 7, "owner": "ada", "totalRequest": 2**70 * 1.0, "name": None, "createdAt": datetime(2024, 1, 1)},
@@ -52,7 +63,16 @@ def documented_app(projects):
                 url_prefix=prefix,
             )
         )
-    app.add_url_rule("/openapi.json", "openapi_document", lambda: openapi_document(history=True))
+        collection_of = (lambda: projects) if prefix == "/api" else raiser(OSError())
+        app.register_blueprint(
+            create_platform_blueprint(
+                PlatformStore(ProjectStore(collection_of)),
+                authorize=is_operator,
+                name=f"platform{prefix[1:]}",
+                url_prefix=prefix,
+            )
+        )
+    app.add_url_rule("/openapi.json", "openapi_document", lambda: openapi_document(history=True, platform=True))
     return app
 
 

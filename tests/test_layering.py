@@ -33,6 +33,7 @@ RULES = {
     "_core/parameters": ({"_core", "errors", "protocols"}, {"marshmallow"}),
     "_core/parameter_types": ({"_core"}, {"marshmallow"}),
     "_core/history_parameters": ({"_core", "errors"}, {"marshmallow"}),
+    "_core/platform_parameters": ({"_core", "errors"}, {"marshmallow"}),
     "protocols": ({"errors"}, {"bson"}),
     "errors": (set(), set()),
     "testing": ({"_http", "protocols", "schemas"}, {"flask", "pytest"}),

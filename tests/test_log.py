@@ -197,7 +197,7 @@ class TestAdjustments:
         projects.insert_many([{"_id": number, "owner": "ada", "name": [SECRET], "plan": {}} for number in (1, 2)])
         get_usage(projects)
         record = only_record(caplog)
-        assert record.msg == "usage of owner %s: adjusted stored values that do not fit the API (%d), for example: %s"
+        assert record.msg == "usage of %s: adjusted stored values that do not fit the API (%d), for example: %s"
         assert (record.usage_owner, record.usage_adjusted) == ("'ada'", 4)
         assert record.usage_cause == "adjusted stored values that do not fit the API"
         assert record.usage_examples == [(number, {"name": "list", "plan": "dict"}) for number in ("1", "2")]

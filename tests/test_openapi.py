@@ -18,6 +18,7 @@ from flask_usage_stats import ConfigurationError, ProjectStore, create_usage_blu
 from flask_usage_stats._core.fields import ALL_FIELDS
 from flask_usage_stats._core.history_parameters import HistoryParametersSchema
 from flask_usage_stats._core.parameters import ParametersSchema
+from flask_usage_stats._core.platform_parameters import PlatformParametersSchema
 from flask_usage_stats.openapi import openapi_document
 from flask_usage_stats.schemas import (
     ErrorSchema,
@@ -25,6 +26,10 @@ from flask_usage_stats.schemas import (
     HistoryBucketSchema,
     HistoryGroupSchema,
     HistorySchema,
+    PlatformGroupSchema,
+    PlatformOthersSchema,
+    PlatformProjectSchema,
+    PlatformSchema,
     ProjectSchema,
     UsageSchema,
 )
@@ -67,18 +72,23 @@ class TestDocument:
         assert json.dumps(openapi_document()) == text
 
     @pytest.mark.parametrize(
-        ("path", "schema"), [("/api/usage", ParametersSchema), ("/api/usage/history", HistoryParametersSchema)]
+        ("path", "schema"),
+        [
+            ("/api/usage", ParametersSchema),
+            ("/api/usage/history", HistoryParametersSchema),
+            ("/api/usage/platform", PlatformParametersSchema),
+        ],
     )
     def test_every_parameter_is_documented(self, path, schema):
         """Every query parameter is documented in the order of the parameter table, and so is If-None-Match."""
-        parameters = openapi_document(history=True)["paths"][path]["parameters"]
+        parameters = openapi_document(history=True, platform=True)["paths"][path]["parameters"]
         names = [parameter["name"] for parameter in parameters if parameter["in"] == "query"]
         assert names == list(schema().fields)
         assert [parameter["name"] for parameter in parameters if parameter["in"] != "query"] == ["If-None-Match"]
 
     def test_components_have_the_fields_of_the_schemas(self):
         """Components have prefixed names and the fields of the schemas."""
-        schemas = openapi_document(history=True)["components"]["schemas"]
+        schemas = openapi_document(history=True, platform=True)["components"]["schemas"]
         made_from = {
             "UsageProject": ProjectSchema,
             "UsageGroup": GroupSchema,
@@ -87,23 +97,28 @@ class TestDocument:
             "UsageHistoryGroup": HistoryGroupSchema,
             "UsageHistoryBucket": HistoryBucketSchema,
             "UsageHistory": HistorySchema,
+            "UsagePlatformProject": PlatformProjectSchema,
+            "UsagePlatformGroup": PlatformGroupSchema,
+            "UsagePlatformOthers": PlatformOthersSchema,
+            "UsagePlatform": PlatformSchema,
         }
         assert {name: list(schema["properties"]) for name, schema in schemas.items()} == {
             name: list(schema().fields) for name, schema in made_from.items()
         }
 
-    def test_the_history_is_documented_on_request(self):
-        """Without a history, there is only the list."""
+    def test_other_routes_are_documented_on_request(self):
+        """By default, there is only the list."""
         document = openapi_document()
         assert list(document["paths"]) == ["/api/usage"]
-        assert not [name for name in document["components"]["schemas"] if "History" in name]
+        assert not [name for name in document["components"]["schemas"] if "History" in name or "Platform" in name]
         assert list(validated(openapi_document(history=True))["paths"]) == ["/api/usage", "/api/usage/history"]
+        assert list(validated(openapi_document(platform=True))["paths"]) == ["/api/usage", "/api/usage/platform"]
 
     def test_every_field_has_a_type(self):
         """Every field has a type."""
-        for schema in openapi_document(history=True)["components"]["schemas"].values():
+        for schema in openapi_document(history=True, platform=True)["components"]["schemas"].values():
             for name, field in schema["properties"].items():
-                assert "type" in field or "anyOf" in field, name
+                assert {"type", "anyOf", "$ref", "allOf"} & field.keys(), name
 
     @pytest.mark.parametrize("since", [None, "2026-03-28T23:00:00.000Z", 5])
     @pytest.mark.parametrize("total", [None, 0, 2.5, "3"])
@@ -115,6 +130,17 @@ class TestDocument:
         components = openapi_document(history=True)["components"]
         schema = {"$ref": "#/components/schemas/UsageHistory", "components": components}
         assert Draft202012Validator(schema).is_valid(body) == (HistorySchema().validate(body) == {})
+
+    @pytest.mark.parametrize("owner", [None, "ada", 7, 7.5, True, [], ["ada", 7, None], [["ada"]], {}], ids=repr)
+    def test_owners_are_valid_in_both(self, owner):
+        """An owner is valid according to the document if and only if it is valid according to the schema."""
+        components = openapi_document(platform=True)["components"]
+        for name, schema, body in (
+            ("UsagePlatformProject", PlatformProjectSchema, {"totalRequest": 1}),
+            ("UsagePlatformGroup", PlatformGroupSchema, {"projects": 1, "totalRequests": 1, "share": None}),
+        ):
+            found = Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": components})
+            assert found.is_valid(body | {"owner": owner}) == (schema().validate(body | {"owner": owner}) == {})
 
     @settings(max_examples=300)
     @given(
@@ -167,11 +193,19 @@ class TestResponses:
             (400, "/api/usage/history?tz=Mars&limit=1", ADA),
             (401, "/api/usage/history", {}),
             (500, "/down/usage/history", ADA),
+            (200, "/api/usage/platform", ADA),
+            (200, "/api/usage/platform?groupBy=plan,status&top=2&deleted=include", ADA),
+            (200, "/api/usage/platform?groupBy=owner&top=1&limit=5", ADA),
+            (200, "/api/usage/platform?format=csv&groupBy=owner", ADA),
+            (400, "/api/usage/platform?top=1&search=x", ADA),
+            (401, "/api/usage/platform", {}),
+            (403, "/api/usage/platform", bearer("bob")),
+            (500, "/down/usage/platform", ADA),
         ],
     )
     def test_every_response(self, app, method, status, path, headers):
         """Every kind of response, including 304, matches the document."""
-        document = openapi_document(path[: path.index("/", 1)], history=True)
+        document = openapi_document(path[: path.index("/", 1)], history=True, platform=True)
         plain = path.partition("?")[0]
         client = app.test_client()
         response = client.open(path, method=method, headers=headers)

@@ -8,10 +8,19 @@ from flask import Flask
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from flask_usage_stats import Owner, ProjectStore, UsageHistory, UsageRecorder, UsageStore, create_usage_blueprint
+from flask_usage_stats import (
+    Owner,
+    PlatformStore,
+    ProjectStore,
+    UsageHistory,
+    UsageRecorder,
+    UsageStore,
+    create_platform_blueprint,
+    create_usage_blueprint,
+)
 from flask_usage_stats.jwt import jwt_identity, jwt_identity_from
 from flask_usage_stats.openapi import openapi_document
-from flask_usage_stats.protocols import Authenticate  # noqa: TC001 # as in an application
+from flask_usage_stats.protocols import Authenticate, Authorize  # noqa: TC001 # as in an application
 
 
 def filter_by_team(user: str) -> dict[str, object]:
@@ -112,6 +121,24 @@ def build_with_history(store: ProjectStore) -> tuple[Flask, list[str], dict[str,
     return app, [history.ensure_indexes() for history in histories], openapi_document(history=True)
 
 
+def may_operate() -> bool | None:
+    return None
+
+
+def always() -> bool:
+    return True
+
+
+def build_with_platform(store: ProjectStore) -> tuple[Flask, dict[str, object]]:
+    app = Flask(__name__)
+    stores = [PlatformStore(store), PlatformStore(store, collection=get_projects, timeout=5, max_age=0)]
+    callbacks: list[Authorize] = [may_operate, always]
+    for number, (platform, authorize) in enumerate(zip(stores, callbacks, strict=True)):
+        blueprint = create_platform_blueprint(platform, authorize=authorize, name=f"platform{number}", url_prefix="/x")
+        app.register_blueprint(blueprint)
+    return app, openapi_document(platform=True)
+
+
 def build_with_mistakes(store: ProjectStore) -> None:
     """Make mistakes, each of which is an error: mypy also reports a line that ignores none."""
     ProjectStore(get_projects, owner_filter=filter_by_nothing)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -121,3 +148,6 @@ def build_with_mistakes(store: ProjectStore) -> None:
     UsageHistory(store)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     UsageRecorder(store, history=get_days)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     create_usage_blueprint(store, authenticate=text_user, history=get_days)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    PlatformStore(get_projects())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    create_platform_blueprint(store, authorize=always)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    create_platform_blueprint(PlatformStore(store), authorize=text_user)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

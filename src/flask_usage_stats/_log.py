@@ -28,19 +28,28 @@ def log_failure(owner: Owner | None, error: Exception) -> None:
     because their text may contain a token or a stored value.
     If the logger's level is DEBUG, the record includes the traceback.
     """
+    name = None if owner is None else short_repr(owner)
+    _log_failure("an unknown owner" if name is None else f"owner {name}", name, error)
+
+
+def log_platform_failure(error: Exception) -> None:
+    """Log the failure of a request for the platform view as :func:`log_failure` does."""
+    _log_failure("the platform", None, error)
+
+
+def _log_failure(subject: str, owner: str | None, error: Exception) -> None:
     try:
         cause, detail = _describe_cause(error)
     except Exception:  # noqa: BLE001 # whatever the text of a foreign subclass raises, the client gets its response
         cause, detail = escape(type(error).__name__), ""
-    name = None if owner is None else short_repr(owner)
     template = f"usage of %s: {cause.replace('%', '%%')}%s (%s)"
     _logger.error(
         template,
-        "an unknown owner" if name is None else f"owner {name}",
+        subject,
         detail and f": {detail}",
         _origin(error),
         exc_info=error if _logger.isEnabledFor(logging.DEBUG) else None,
-        extra={"usage_owner": name, "usage_cause": cause},
+        extra={"usage_owner": owner, "usage_cause": cause},
     )
 
 
@@ -55,19 +64,28 @@ def log_adjustments(owner: Owner, adjustments: Adjustments) -> None:
             ", ".join(name for name, _ in FIELDS),
             extra={"usage_owner": short_repr(owner), "usage_cause": "projects without any known name"},
         )
-    if not adjustments.count or not WARNING_LIMIT.allows((type(owner), owner)):
-        return
+    if adjustments.count and WARNING_LIMIT.allows((type(owner), owner)):
+        _log_adjustments(f"owner {short_repr(owner)}", short_repr(owner), adjustments)
+
+
+def log_platform_adjustments(adjustments: Adjustments) -> None:
+    """Log adjusted values of the platform view as :func:`log_adjustments` does."""
+    if adjustments.count and WARNING_LIMIT.allows("the platform"):
+        _log_adjustments("the platform", None, adjustments)
+
+
+def _log_adjustments(subject: str, owner: str | None, adjustments: Adjustments) -> None:
     examples = [(short_repr(project), dict(fields)) for project, fields in adjustments.examples]
     text = "; ".join(
         f"{project} " + ", ".join(f"{name} ({kind})" for name, kind in fields.items()) for project, fields in examples
     )
     _logger.warning(
-        "usage of owner %s: adjusted stored values that do not fit the API (%d), for example: %s",
-        short_repr(owner),
+        "usage of %s: adjusted stored values that do not fit the API (%d), for example: %s",
+        subject,
         adjustments.count,
         text,
         extra={
-            "usage_owner": short_repr(owner),
+            "usage_owner": owner,
             "usage_cause": "adjusted stored values that do not fit the API",
             "usage_adjusted": adjustments.count,
             "usage_examples": examples,

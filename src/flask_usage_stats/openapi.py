@@ -33,6 +33,7 @@ except ImportError as _missing:
 
 from ._core.history_parameters import HistoryParametersSchema
 from ._core.parameters import ParametersSchema
+from ._core.platform_parameters import PlatformParametersSchema
 from ._core.text import short_repr
 from .errors import ConfigurationError
 from .schemas import (
@@ -41,6 +42,10 @@ from .schemas import (
     HistoryBucketSchema,
     HistoryGroupSchema,
     HistorySchema,
+    PlatformGroupSchema,
+    PlatformOthersSchema,
+    PlatformProjectSchema,
+    PlatformSchema,
     ProjectSchema,
     UsageSchema,
 )
@@ -62,6 +67,12 @@ _HISTORY_SCHEMAS: Final = {
     "UsageHistoryGroup": HistoryGroupSchema,
     "UsageHistoryBucket": HistoryBucketSchema,
     "UsageHistory": HistorySchema,
+}
+_PLATFORM_SCHEMAS: Final = {
+    "UsagePlatformProject": PlatformProjectSchema,
+    "UsagePlatformGroup": PlatformGroupSchema,
+    "UsagePlatformOthers": PlatformOthersSchema,
+    "UsagePlatform": PlatformSchema,
 }
 _TEXT: Final = {"type": "string"}
 _VARY: Final = {
@@ -109,6 +120,8 @@ class _Route(NamedTuple):
     schema: str
     csv: str
     headers: _Object
+    #: The description, headers and content of further statuses.
+    responses: Mapping[str, tuple[str, _Object, _Object]] = {}  # never changed
 
 
 _USAGE: Final = _Route(
@@ -130,6 +143,17 @@ _HISTORY: Final = _Route(
     "UsageHistory",
     "from,to,totalRequests,partial\r\n2026-03-28T00:00:00.000+00:00,2026-03-29T00:00:00.000+00:00,8100,false\r\n",
     {},
+)
+_PLATFORM: Final = _Route(
+    "/usage/platform",
+    "Return the usage of all owners",
+    "Without parameters, only the totals are returned.",
+    PlatformParametersSchema,
+    "The totals; with groupBy, also those of groups; with limit, also the projects with the most requests.",
+    "UsagePlatform",
+    "plan,projects,totalRequests,share\r\npro,2,38320,0.2971\r\n",
+    {},
+    {"403": ("The user is not authorized.", _ERROR_HEADERS, _ERROR_CONTENT)},
 )
 #: The description, headers and content of each status but 200; ``HEAD`` has no content.
 _RESPONSES: Final[Mapping[str, tuple[str, _Object, _Object]]] = {
@@ -153,8 +177,8 @@ _RESPONSES: Final[Mapping[str, tuple[str, _Object, _Object]]] = {
 _PREFIX: Final = re.compile(r"(?:/[^<>{}?#\s]*)?")
 
 
-def openapi_document(url_prefix: str = "/api", *, history: bool = False) -> dict[str, Any]:
-    """Return the ``GET`` and ``HEAD`` operations of one blueprint as a complete OpenAPI 3.1 document.
+def openapi_document(url_prefix: str = "/api", *, history: bool = False, platform: bool = False) -> dict[str, Any]:
+    """Return the ``GET`` and ``HEAD`` operations of the blueprints as a complete OpenAPI 3.1 document.
 
     Merge ``paths`` and ``components`` into the application's document, which must be OpenAPI 3.1 as well.
 
@@ -171,6 +195,8 @@ def openapi_document(url_prefix: str = "/api", *, history: bool = False) -> dict
 
     :param url_prefix: the complete path before ``/usage``, with the prefixes of parent blueprints.
     :param history: whether the blueprint has a history, and so the route ``/usage/history``.
+    :param platform: whether there is the blueprint of :func:`~flask_usage_stats.create_platform_blueprint` with the
+        same prefix, and so the route ``/usage/platform``.
     :returns: the document, which contains only dicts, lists, strings, numbers and booleans.
     :raises ConfigurationError: *url_prefix* is neither ``""`` nor a plain path that begins with a slash.
 
@@ -188,11 +214,12 @@ def openapi_document(url_prefix: str = "/api", *, history: bool = False) -> dict
         info={"description": _TAG["description"]},
         plugins=[MarshmallowPlugin()],
     )
-    for name, schema in (_SCHEMAS | (_HISTORY_SCHEMAS if history else {})).items():
+    schemas = _SCHEMAS | (_HISTORY_SCHEMAS if history else {}) | (_PLATFORM_SCHEMAS if platform else {})
+    for name, schema in schemas.items():
         spec.components.schema(name, schema=schema)
     spec.components.security_scheme(_BEARER, {"type": "http", "scheme": "bearer"})
     spec.tag(_TAG)
-    for route in (_USAGE, _HISTORY) if history else (_USAGE,):
+    for route in [_USAGE] + [_HISTORY] * history + [_PLATFORM] * platform:
         path = url_prefix.rstrip("/") + route.path
         operations = {method: _build_operation(method, path, route) for method in ("get", "head")}
         spec.path(path, operations=operations, parameters=[*_iter_parameters(route.parameters)])
@@ -225,7 +252,7 @@ def _build_operation(method: str, path: str, route: _Route) -> _Object:
     }
     responses: _Object = {}
     ok = {"200": (route.content, _OK_HEADERS | route.headers, ok_content)}
-    for status, (description, headers, content) in (ok | dict(_RESPONSES)).items():
+    for status, (description, headers, content) in sorted((ok | dict(_RESPONSES) | dict(route.responses)).items()):
         responses[status] = {"description": description, "headers": headers}
         if content and method == "get":
             responses[status]["content"] = content

@@ -1,4 +1,4 @@
-"""Types for the parts that an application supplies: owner ids, the authenticate callback and custom stores."""
+"""Types for the parts that an application supplies: owner ids, callbacks and custom stores."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
@@ -17,6 +17,13 @@ Owner: TypeAlias = str | int | ObjectId | UUID
 #:
 #: .. versionadded:: 0.1.0
 Authenticate: TypeAlias = Callable[[], Owner | None]
+
+#: A function without arguments that is called during a request for the platform view. It must return ``True`` if the
+#: user may see it, ``False`` if not, or ``None`` if the request is not authenticated. It may raise an ``HTTPException``
+#: to reject the request.
+#:
+#: .. versionadded:: 0.1.0
+Authorize: TypeAlias = Callable[[], bool | None]
 
 
 class UsageStore(Protocol):

@@ -17,6 +17,7 @@ from marshmallow.exceptions import ValidationError
 
 from ._core.fields import (
     ALL_FIELDS,
+    AS_OF,
     BUCKETS,
     ERRORS,
     FROM,
@@ -27,7 +28,9 @@ from ._core.fields import (
     MESSAGE,
     NEXT_CURSOR,
     OTHERS,
+    OWNER,
     PARTIAL,
+    PLATFORM_FIELDS,
     PROJECT,
     PROJECTS,
     SINCE,
@@ -36,6 +39,7 @@ from ._core.fields import (
     TO,
     TOTAL,
     TOTAL_PROJECTS,
+    UNUSED,
     WINDOW,
     Kind,
 )
@@ -46,6 +50,10 @@ __all__ = [
     "HistoryBucketSchema",
     "HistoryGroupSchema",
     "HistorySchema",
+    "PlatformGroupSchema",
+    "PlatformOthersSchema",
+    "PlatformProjectSchema",
+    "PlatformSchema",
     "ProjectSchema",
     "UsageSchema",
 ]
@@ -62,6 +70,12 @@ def _validate_id(value: object) -> None:
         raise ValidationError("Not a string or an integer.")
 
 
+def _validate_owner(value: object) -> None:
+    for each in value if isinstance(value, list) else [value]:
+        if each is not None:
+            _validate_id(each)
+
+
 # The metadata of these fields has no "enum" or "const": clients of openapi-generator would compare the value with the
 # string "true" and reject every response.
 def _equals(*, expected: bool) -> Callable[[object], None]:
@@ -72,14 +86,23 @@ def _equals(*, expected: bool) -> Callable[[object], None]:
     return validate
 
 
+# Generators ignore the format of an array of types, so that some clients would read 32 bits.
+_ID_TYPES: Final = [{"type": "string"}, {"type": "integer", "format": "int64"}, {"type": "null"}]
 _FIELD_TYPES: Final[Mapping[Kind, Callable[[], Any]]] = {
     Kind.ID: lambda: fields.Raw(
         allow_none=True,
         validate=_validate_id,
         metadata={
-            # Generators ignore the format of an array of types, so that some clients would read 32 bits.
-            "anyOf": [{"type": "string"}, {"type": "integer", "format": "int64"}, {"type": "null"}],
+            "anyOf": _ID_TYPES,
             "description": "An ObjectId as hex; an _id of another type as a string, an integer or null.",
+        },
+    ),
+    Kind.OWNER: lambda: fields.Raw(
+        allow_none=True,
+        validate=_validate_owner,
+        metadata={
+            "anyOf": [*_ID_TYPES, {"type": "array", "items": {"anyOf": _ID_TYPES}}],
+            "description": "The owner id, in the same form as an _id; an array if the project has several owners.",
         },
     ),
     Kind.TEXT: lambda: fields.String(allow_none=True),
@@ -102,28 +125,32 @@ ProjectSchema: Final[type[Schema]] = Schema.from_dict(
     {name: _FIELD_TYPES[kind]() for name, kind in ALL_FIELDS}, name="Project"
 )
 
+_SUMS: Final[Mapping[str, Callable[[], Any]]] = {
+    GROUP_SIZE: lambda: fields.Integer(required=True, strict=True),
+    TOTAL: lambda: fields.Raw(
+        required=True,
+        validate=_validate_number,
+        metadata={"type": "number", "format": "double", "description": "The sum of the group's counts."},
+    ),
+    GROUP_SHARE: lambda: fields.Raw(
+        required=True,
+        allow_none=True,
+        validate=_validate_number,
+        metadata={
+            "type": "number",
+            "format": "double",
+            "description": "The group's share of the total, with 4 decimals; null if the total is not positive.",
+        },
+    ),
+}
+
 #: The totals of the projects that have the same casefolded values in the fields named by ``groupBy``.
 #:
 #: .. versionadded:: 0.1.0
 GroupSchema: Final[type[Schema]] = Schema.from_dict(
     {
         **{name: fields.String(allow_none=True) for name in GROUP_FIELDS},
-        GROUP_SIZE: fields.Integer(required=True, strict=True),
-        TOTAL: fields.Raw(
-            required=True,
-            validate=_validate_number,
-            metadata={"type": "number", "format": "double", "description": "The sum of the group's counts."},
-        ),
-        GROUP_SHARE: fields.Raw(
-            required=True,
-            allow_none=True,
-            validate=_validate_number,
-            metadata={
-                "type": "number",
-                "format": "double",
-                "description": "The group's share of the total, with 4 decimals; null if the total is not positive.",
-            },
-        ),
+        **{name: build() for name, build in _SUMS.items()},
     },
     name="Group",
 )
@@ -232,6 +259,73 @@ HistorySchema: Final[type[Schema]] = Schema.from_dict(
         BUCKETS: fields.List(fields.Nested(HistoryBucketSchema), required=True),
     },
     name="History",
+)
+
+#: One project of the platform view.
+#:
+#: .. versionadded:: 0.1.0
+PlatformProjectSchema: Final[type[Schema]] = Schema.from_dict(
+    {name: _FIELD_TYPES[kind]() for name, kind in PLATFORM_FIELDS}, name="PlatformProject"
+)
+
+#: The totals of the projects of all owners that have the same casefolded values in the fields named by ``groupBy``, or
+#: the same owner.
+#:
+#: .. versionadded:: 0.1.0
+PlatformGroupSchema: Final[type[Schema]] = Schema.from_dict(
+    {
+        OWNER: fields.Raw(
+            allow_none=True,
+            validate=_validate_id,
+            metadata={
+                "anyOf": _ID_TYPES,
+                "description": "Only with groupBy=owner: the owner id, in the form of an _id.",
+            },
+        ),
+        **{name: fields.String(allow_none=True) for name in GROUP_FIELDS},
+        **{name: build() for name, build in _SUMS.items()},
+    },
+    name="PlatformGroup",
+)
+
+#: The totals of the groups that are not listed.
+#:
+#: .. versionadded:: 0.1.0
+PlatformOthersSchema: Final[type[Schema]] = Schema.from_dict(
+    {
+        GROUPS: fields.Integer(required=True, strict=True, metadata={"description": "The number of these groups."}),
+        **{name: build() for name, build in _SUMS.items()},
+    },
+    name="PlatformOthers",
+)
+
+#: The body of a 200 response of the platform view.
+#:
+#: .. versionadded:: 0.1.0
+PlatformSchema: Final[type[Schema]] = Schema.from_dict(
+    {
+        SUCCESS: fields.Raw(required=True, validate=_equals(expected=True), metadata={"type": "boolean"}),
+        TOTAL: fields.Raw(
+            required=True,
+            validate=_validate_number,
+            metadata=_COUNT | {"description": "The sum of the counts of all matching projects."},
+        ),
+        GROUP_SIZE: fields.Integer(
+            required=True, strict=True, metadata={"description": "The number of all matching projects."}
+        ),
+        UNUSED: fields.Integer(
+            required=True, strict=True, metadata={"description": "The number of those whose count is 0."}
+        ),
+        AS_OF: fields.String(
+            required=True, metadata=_INSTANT | {"description": "When the database was asked for the totals."}
+        ),
+        GROUPS: fields.List(fields.Nested(PlatformGroupSchema), metadata={"description": "Only with groupBy."}),
+        OTHERS: fields.Nested(
+            PlatformOthersSchema, metadata={"description": "Only if there are more groups than top."}
+        ),
+        PROJECTS: fields.List(fields.Nested(PlatformProjectSchema), metadata={"description": "Only with limit."}),
+    },
+    name="Platform",
 )
 
 #: The body of every error response.

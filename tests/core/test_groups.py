@@ -2,7 +2,7 @@
 
 import pytest
 
-from flask_usage_stats._core.groups import GroupTotals
+from flask_usage_stats._core.groups import GroupSum, GroupTotals, rank_groups
 from flask_usage_stats._core.rows import RowBatch
 
 
@@ -38,3 +38,15 @@ def test_several_fields_are_in_the_order_of_the_request():
 def test_shares_of_a_total_that_is_not_positive_are_null(total):
     """A share of a total that is 0 or negative is null."""
     assert summarize(["plan"], [(total, {})], total)[0]["share"] is None
+
+
+def test_keys_of_several_types_are_sorted():
+    """Among equal totals, integers come before text, and null is last."""
+    keys = [(None,), ("b",), (2,), ("1",), (-1,)]
+    assert [each.key for each in rank_groups([GroupSum(key, 1, 5) for key in keys])] == [
+        (-1,),
+        (2,),
+        ("1",),
+        ("b",),
+        (None,),
+    ]

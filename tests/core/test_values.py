@@ -6,7 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 import pytest
-from bson import Code, ObjectId
+from bson import Code, Decimal128, ObjectId
 from bson.datetime_ms import DatetimeMS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -185,3 +185,35 @@ def test_sums_are_exact_and_rounded_once(counts, total):
     result = values.sum_exactly(counts)
     assert result == pytest.approx(total, rel=1e-15)
     assert type(result) is type(total)
+
+
+@pytest.mark.parametrize(
+    ("value", "converted"),
+    [
+        ("ada", "ada"),
+        (ID, str(ID)),
+        (UUID(int=7), "00000000-0000-0000-0000-000000000007"),
+        (7, 7),
+        (7.0, 7),
+        (-0.0, 0),
+        (Decimal128("7.00"), 7),
+        (
+            Decimal128("7.000000000000000000000000000000001"),
+            '{"$numberDecimal": "7.000000000000000000000000000000001"}',
+        ),
+        (7.5, '{"$numberDouble": "7.5"}'),
+        (2.0**63, '{"$numberDouble": "9.223372036854776e+18"}'),
+        (float("nan"), '{"$numberDouble": "NaN"}'),
+        (Decimal128("sNaN"), '{"$numberDecimal": "NaN"}'),
+        (2**53, "9007199254740992"),
+        (2.0**53, "9007199254740992"),
+        (True, "true"),
+        (None, None),
+        (["ada", 7.0, None], ["ada", 7, None]),
+        ([], []),
+    ],
+    ids=repr,
+)
+def test_to_owner(value, converted):
+    """Owners are converted as ids, and numbers that equal an integer are that integer."""
+    assert repr(values.to_owner(value)) == repr(converted)

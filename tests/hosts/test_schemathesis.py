@@ -11,16 +11,17 @@ from support import bearer
 from flask_usage_stats.openapi import openapi_document
 
 EXAMPLES = 150
+ROUTES = ("", "/history", "/platform")
 CHECKS = [f"{name}_conformance" for name in ("status_code", "content_type", "response_headers", "response_schema")]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("path", ["/api/usage", "/down/usage", "/api/usage/history", "/down/usage/history"])
+@pytest.mark.parametrize("path", [f"{prefix}/usage{route}" for prefix in ("/api", "/down") for route in ROUTES])
 def test_generated_requests(projects, path, method):
     """Every request that schemathesis generates from the document gets a documented response."""
     app = documented_app(projects)
     app.view_functions["openapi_document"] = lambda: openapi_document(
-        path.removesuffix("/history").removesuffix("/usage"), history=True
+        path[: path.index("/usage")], history=True, platform=True
     )
     operation = schemathesis.openapi.from_wsgi("/openapi.json", app)[path][method]
     load_all_checks()

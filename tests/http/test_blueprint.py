@@ -11,7 +11,14 @@ from flask_jwt_extended import get_current_user, get_jwt_identity, jwt_required
 from support import ListStore, StubStore
 from werkzeug.exceptions import NotFound
 
-from flask_usage_stats import ConfigurationError, ProjectStore, UsageHistory, create_usage_blueprint
+from flask_usage_stats import (
+    ConfigurationError,
+    PlatformStore,
+    ProjectStore,
+    UsageHistory,
+    create_platform_blueprint,
+    create_usage_blueprint,
+)
 
 
 def ada():
@@ -160,6 +167,9 @@ class TestApplication:
         assert usage(app_factory(Odd())).status_code == 500
 
 
+PLATFORM = PlatformStore(ProjectStore(mongomock.MongoClient().platform.projects))
+
+
 class NoArguments:
     def __call__(self):
         return "ada"
@@ -254,3 +264,90 @@ class TestArguments:
     def test_project_store_is_a_store(self):
         """A ProjectStore is a store, and its construction does not connect to the database."""
         create_usage_blueprint(ProjectStore(mongomock.MongoClient().platform.projects), authenticate=ada)
+
+
+class TestPlatform:
+    @pytest.mark.parametrize("store", [None, ListStore(), mongomock.MongoClient().platform.projects, PlatformStore])
+    def test_store_must_be_a_platform_store(self, store):
+        """The message says what to pass."""
+        with pytest.raises(ConfigurationError, match=r"PlatformStore\(ProjectStore\(db\.projects\)\); got "):
+            create_platform_blueprint(store, authorize=lambda: True)
+
+    @pytest.mark.parametrize(
+        ("authorize", "fix"),
+        [
+            (True, "authorize must be a function that returns whether the user is an operator; got True"),
+            (None, "authorize must be a function"),
+            (TestArguments.later, "authorize must not be async"),
+            (lambda user: True, "authorize is called without arguments"),
+        ],
+    )
+    def test_authorize_must_be_callable_without_arguments(self, authorize, fix):
+        """An invalid callback raises an error that says what to pass."""
+        with pytest.raises(ConfigurationError, match=fix):
+            create_platform_blueprint(PLATFORM, authorize=authorize)
+
+    @pytest.mark.parametrize("prefix", ["api", 5, None])
+    def test_url_prefix_must_begin_with_a_slash(self, prefix):
+        """An invalid prefix is rejected at construction."""
+        with pytest.raises(ConfigurationError, match="begin with a slash"):
+            create_platform_blueprint(PLATFORM, authorize=lambda: True, url_prefix=prefix)
+
+    def test_signature(self):
+        """The arguments have the documented names and defaults."""
+        parameters = inspect.signature(create_platform_blueprint).parameters
+        assert {name: parameter.default for name, parameter in parameters.items()} == {
+            "store": inspect.Parameter.empty,
+            "authorize": inspect.Parameter.empty,
+            "name": "platform_usage_stats",
+            "url_prefix": "/api",
+        }
+
+    def test_registration(self):
+        """Registration adds one rule, one view and one blueprint."""
+        app = Flask("application")
+        rules = len(list(app.url_map.iter_rules()))
+        app.register_blueprint(create_platform_blueprint(PLATFORM, authorize=lambda: True), url_prefix="/ops")
+        assert len(list(app.url_map.iter_rules())) == rules + 1
+        assert list(app.view_functions) == ["static", "platform_usage_stats.platform"]
+        assert app.test_client().get("/ops/usage/platform").json["projects"] == 0
+
+    def test_head_and_methods(self):
+        """HEAD has the headers of GET, and other methods are the application's 405."""
+        app = Flask("application")
+        app.register_blueprint(create_platform_blueprint(PLATFORM, authorize=lambda: True))
+        client = app.test_client()
+        got, head = client.get("/api/usage/platform"), client.head("/api/usage/platform")
+        assert (head.status_code, head.data, dict(head.headers)) == (200, b"", dict(got.headers))
+        assert client.post("/api/usage/platform").status_code == 405
+        assert client.options("/api/usage/platform").allow == {"GET", "HEAD", "OPTIONS"}
+
+    def test_headers(self):
+        """Cache headers, ETag and the name of a CSV file are as those of the list."""
+        app = Flask("application")
+        app.register_blueprint(create_platform_blueprint(PLATFORM, authorize=lambda: True))
+        response = app.test_client().get("/api/usage/platform?format=csv")
+        assert response.headers["Cache-Control"] == "private, no-cache"
+        assert response.vary.as_set() == {"authorization", "accept"}
+        assert response.mimetype == "text/csv"
+        assert response.headers["Content-Disposition"].startswith('attachment; filename="platform-usage-20')
+        csv = {"Accept": "text/csv"}
+        tag = response.headers["ETag"]
+        again = app.test_client().get("/api/usage/platform", headers=csv | {"If-None-Match": tag})
+        assert (again.status_code, again.data) == (304, b"")
+
+    def test_invalid_parameters(self):
+        """Invalid parameters get a 400 with a message for each."""
+        app = Flask("application")
+        app.register_blueprint(create_platform_blueprint(PLATFORM, authorize=lambda: True))
+        response = app.test_client().get("/api/usage/platform?limit=1001&top=5&sort=name")
+        assert response.status_code == 400
+        assert response.json == {
+            "success": False,
+            "message": "top requires groupBy",
+            "errors": {
+                "top": ["top requires groupBy"],
+                "limit": ["limit must be a whole number from 0 to 1000"],
+                "sort": ["sort is not a parameter of the platform view"],
+            },
+        }

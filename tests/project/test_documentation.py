@@ -370,7 +370,7 @@ def test_option_tables(heading, options):
 def test_ingest_options(names):
     """The table of the ingest lists every option of the command."""
     listed = re.findall(r"^\| `(--[a-z-]*)", get_section("## Ingest", "## ", "cli"), re.MULTILINE)
-    command = names["app"].blueprints["usage_stats"].cli.commands["ingest"]
+    command = names["app"].cli.commands["usage"].commands["ingest"]
     assert listed == [name for each in command.params if isinstance(each, click.Option) for name in each.opts]
 
 

@@ -11,6 +11,7 @@ from .._mongodb.project_reader import ProjectReader
 from .._mongodb.store import ProjectStore
 from ..protocols import UsageStore
 from .console import CommandError, print_line, report_errors, report_output_errors, write_output
+from .group import build_group
 from .history import add_history
 from .ingest import add_ingest
 from .options import add_owner_type, parse_owner
@@ -18,9 +19,8 @@ from .report import add_report
 
 
 def add_commands(blueprint: Blueprint, reader: ProjectReader) -> None:
-    """Add the commands to a blueprint. Flask makes them a group when the blueprint is registered."""
-    group = blueprint.cli
-    group.help = "Print usage, and check the collection that it is read from."
+    """Add the commands to a blueprint."""
+    group = build_group(blueprint)
     add_report(group, reader)
     if reader.history is not None:
         add_history(group, reader, reader.history)
@@ -87,14 +87,15 @@ def _add_openapi(group: click.Group, default_prefix: str | None, *, has_history:
         show_default=True,
         help="The complete path before /usage, with the prefixes of parent blueprints.",
     )
-    def openapi(url_prefix: str) -> None:
+    @click.option("--platform", is_flag=True, help="Include the route of the platform view.")
+    def openapi(url_prefix: str, platform: bool) -> None:  # noqa: FBT001 # an option
         """Print the OpenAPI document of the routes as JSON."""
         with report_errors():
             try:
                 from ..openapi import openapi_document  # noqa: PLC0415 # requires an optional dependency
             except ImportError as error:
                 raise CommandError("openapi requires apispec: pip install apispec") from error
-            document = openapi_document(url_prefix=url_prefix, history=has_history)
+            document = openapi_document(url_prefix=url_prefix, history=has_history, platform=platform)
         with report_output_errors():
             write_output(json.dumps(document, indent=2).encode() + b"\n")
 

@@ -21,11 +21,14 @@ from .console import CommandError
 Options: TypeAlias = dict[str, tuple[str, str, str]]
 
 #: The filters of projects.
-_FILTERS: Final = {
+_LABEL_FILTERS: Final = {
     "status": ("--status", "TEXT", "Only projects with this status, ignoring case. Repeatable."),
     "projectType": ("--project-type", "TEXT", "Only projects of this type, ignoring case. Repeatable."),
     "plan": ("--plan", "TEXT", "Only projects on this plan, ignoring case. Repeatable."),
     "without": ("--without", "FIELDS", "Only projects that lack plan, projectType or status; separate with commas."),
+}
+_FILTERS: Final = {
+    **_LABEL_FILTERS,
     "search": ("--search", "TEXT", "Only projects whose name contains this text, ignoring case."),
 }
 #: The query parameters of the list as options.
@@ -62,6 +65,18 @@ HISTORY_OPTIONS: Final = {
         "FIELDS",
         "Requests by plan, projectType or status; separate several with commas. Or by project.",
     ),
+}
+#: The query parameters of the platform view as options.
+PLATFORM_OPTIONS: Final = {
+    **_LABEL_FILTERS,
+    "deleted": ("--deleted", "CHOICE", "exclude (default), include or only deleted projects."),
+    "groupBy": (
+        "--group-by",
+        "FIELDS",
+        "Totals by plan, projectType or status; separate several with commas. Or by owner.",
+    ),
+    "top": ("--top", "NUMBER", "The maximum number of groups, 1 to 1000; 100 by default. Requires --group-by."),
+    "limit": ("--limit", "NUMBER", "Adds as many projects, 0 to 1000, the one with the most requests first."),
 }
 _OWNER_TYPES: Final[Mapping[str, OwnerType]] = {"text": str, "int": int, "objectid": ObjectId, "uuid": UUID}
 #: The formats. The table is built from rows that are encoded as JSON.

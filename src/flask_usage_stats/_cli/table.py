@@ -22,6 +22,7 @@ from .._core.fields import (
     ID,
     LAST_REQUEST_AT,
     NAME,
+    OWNER,
     PLAN,
     PROJECT_TYPE,
     STATUS,
@@ -34,7 +35,8 @@ from .._core.query import UsageQuery
 from .._core.text import escape
 from .._core.values import Number
 
-_TITLES: Final = {NAME: "Project", PROJECT_TYPE: "Type", STATUS: "Status", PLAN: "Plan"}
+#: The titles of columns.
+TITLES: Final = {NAME: "Project", PROJECT_TYPE: "Type", STATUS: "Status", PLAN: "Plan", OWNER: "Owner"}
 _DATE_AND_TIME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T.*", re.DOTALL)
 _EMPTY: Final = "-"
 _SCIENTIFIC_FROM: Final = 10**15  # counts from here on are printed with an exponent
@@ -57,7 +59,9 @@ def print_table(report: Report, query: UsageQuery, next_cursor: str | None) -> N
     :param query: the query of the report.
     :param next_cursor: the cursor of the next page, or ``None`` if this is the last page.
     """
-    columns = _project_columns(report, query) if report.groups is None else _group_columns(report.groups, query)
+    columns = (
+        _project_columns(report, query) if report.groups is None else build_group_columns(report.groups, query.group_by)
+    )
     console = build_console()
     if columns[0].cells:
         console.print(build_table(columns))
@@ -89,8 +93,8 @@ def _project_columns(report: Report, query: UsageQuery) -> list[Column]:
     rows = [json.loads(row) for row in report.encoded_rows]
     date, title = (CREATED_AT, "Created") if query.sort == CREATED_AT else (UPDATED_AT, "Updated")
     columns = [
-        Column(_TITLES[NAME], [render_text(row.get(NAME) or row.get(ID)) for row in rows]),
-        *(Column(_TITLES[name], [render_text(row.get(name)) for row in rows]) for name in (PROJECT_TYPE, STATUS, PLAN)),
+        Column(TITLES[NAME], [render_text(row.get(NAME) or row.get(ID)) for row in rows]),
+        *(Column(TITLES[name], [render_text(row.get(name)) for row in rows]) for name in (PROJECT_TYPE, STATUS, PLAN)),
         Column("Requests", [format_number(row[COUNT]) for row in rows], is_number=True),
         Column(title, [_format_date(row.get(date)) for row in rows]),
     ]
@@ -99,12 +103,17 @@ def _project_columns(report: Report, query: UsageQuery) -> list[Column]:
     return columns
 
 
-def _group_columns(groups: Sequence[Group], query: UsageQuery) -> list[Column]:
+def build_group_columns(groups: Sequence[Group], names: Sequence[str]) -> list[Column]:
+    """Return the columns of a table of groups.
+
+    :param names: the fields grouped by.
+    """
+
     def cells(name: str, render: Callable[[Any], RenderableType]) -> list[RenderableType]:
         return [render(group[name]) for group in groups]
 
     return [
-        *(Column(_TITLES[name], cells(name, render_text)) for name in query.group_by),
+        *(Column(TITLES[name], cells(name, render_text)) for name in names),
         Column("Projects", cells(GROUP_SIZE, format_number), is_number=True),
         Column("Requests", cells(TOTAL, format_number), is_number=True),
         Column("Share", cells(GROUP_SHARE, _format_share), is_number=True),

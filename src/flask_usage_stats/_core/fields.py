@@ -13,6 +13,7 @@ class Kind(Enum):
 
     ID = "id"
     TEXT = "text"
+    OWNER = "owner"
     COUNT = "count"
     DATE = "date"
 
@@ -58,8 +59,10 @@ SORT_FIELDS: Final = (COUNT, NAME, CREATED_AT, UPDATED_AT, LAST_REQUEST_AT)
 #: The name by which the history selects and groups projects.
 PROJECT: Final = "project"
 
-#: Stored with each project and compared with the owner id; never returned.
+#: Stored with each project and compared with the owner id; returned by the platform view only.
 OWNER: Final = "owner"
+#: The fields of a row of the platform view.
+PLATFORM_FIELDS: Final = (FIELDS[0], Field(OWNER, Kind.OWNER), *FIELDS[1:])
 
 #: The fields of a response body, in this order; the last three only if the request asks for them.
 SUCCESS: Final = "success"
@@ -69,7 +72,7 @@ GROUPS: Final = "groups"
 TOTAL_PROJECTS: Final = "totalProjects"
 NEXT_CURSOR: Final = "nextCursor"
 
-#: The fields of a group, in addition to the fields grouped by and ``TOTAL``.
+#: The number of projects and the share of the total, in a group in addition to the fields grouped by and ``TOTAL``.
 GROUP_SIZE: Final = "projects"
 GROUP_SHARE: Final = "share"
 
@@ -83,6 +86,10 @@ BUCKETS: Final = "buckets"
 #: The fields of a bucket, in addition to ``FROM``, ``TO``, ``TOTAL`` and ``GROUPS``.
 PARTIAL: Final = "partial"
 OTHERS: Final = "others"
+
+#: The fields of the platform view between ``GROUP_SIZE`` and ``GROUPS``.
+UNUSED: Final = "unused"
+AS_OF: Final = "asOf"
 
 #: The fields of an error body after ``success``; the second only for invalid parameters.
 MESSAGE: Final = "message"

@@ -5,6 +5,8 @@ from typing import Protocol
 
 from .groups import Group
 from .history_query import HistoryQuery
+from .platform_query import PlatformQuery
+from .platform_report import PlatformReport
 from .query import CursorPosition, UsageQuery
 from .rows import Adjustments, RowBatch
 from .timeline import Timeline
@@ -50,3 +52,6 @@ class OutputFormat(Protocol):
 
     def encode_timeline(self, timeline: Timeline, query: HistoryQuery, /) -> bytes:
         """Encode the complete response body of the history."""
+
+    def encode_platform(self, report: PlatformReport, query: PlatformQuery, /) -> bytes:
+        """Encode the complete response body of the platform view."""

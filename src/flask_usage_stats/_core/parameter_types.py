@@ -106,6 +106,19 @@ def build_integer(summary: str) -> SingleValue:
     return SingleValue(summary, parse_integer, "a whole number of up to 20 digits", schema)
 
 
+def build_range(summary: str, minimum: int, maximum: int) -> SingleValue:
+    """Return a parameter that must be a whole number within a range."""
+
+    def parse(text: str) -> int:
+        number = parse_integer(text)
+        if not minimum <= number <= maximum:
+            raise ValueError(text)
+        return number
+
+    schema = {"type": "integer", "minimum": minimum, "maximum": maximum}
+    return SingleValue(summary, parse, f"a whole number from {minimum} to {maximum}", schema)
+
+
 def parse_integer(text: str) -> int:
     """Parse a whole number without sign.
 
@@ -116,13 +129,20 @@ def parse_integer(text: str) -> int:
     return int(text)
 
 
-def build_filters() -> dict[str, fields.Field]:  # type: ignore[type-arg]  # not generic in marshmallow 3
-    """Return the parameters that select projects by their plan, type, status and name."""
+def build_label_filters() -> dict[str, fields.Field]:  # type: ignore[type-arg]  # not generic in marshmallow 3
+    """Return the parameters that select projects by their plan, type and status."""
     return {
         STATUS: MultiValue("Only projects with one of these values, ignoring case"),
         PROJECT_TYPE: MultiValue("Only projects with one of these values, ignoring case"),
         PLAN: MultiValue("Only projects with one of these values, ignoring case"),
         "without": Names("Only projects in which all of these fields are missing, null or empty"),
+    }
+
+
+def build_filters() -> dict[str, fields.Field]:  # type: ignore[type-arg]  # not generic in marshmallow 3
+    """Return the parameters that select projects by their plan, type, status and name."""
+    return {
+        **build_label_filters(),
         "search": SingleValue(
             "Only projects whose name contains this text, ignoring case",
             _parse_search,

@@ -18,29 +18,15 @@ from .parameter_types import (
     build_filters,
     build_format,
     build_integer,
+    build_range,
     collect_filters,
     find_misspelled,
-    parse_integer,
 )
 from .query import DEFAULT_QUERY, UsageQuery
 
 _MAX_LIMIT: Final = 1000  # rows
 _MAX_IDLE_DAYS: Final = 3650
 _CURSOR: Final = "the nextCursor of a page of the same query"
-
-
-def _parse_limit(text: str) -> int:
-    number = parse_integer(text)
-    if number > _MAX_LIMIT:
-        raise ValueError(text)
-    return number
-
-
-def _parse_idle_days(text: str) -> int:
-    number = parse_integer(text)
-    if not 1 <= number <= _MAX_IDLE_DAYS:
-        raise ValueError(text)
-    return number
 
 
 def _parse_include(text: str) -> tuple[str, ...]:
@@ -56,19 +42,15 @@ ParametersSchema: Final[type[Schema]] = Schema.from_dict(
         **build_filters(),
         "minRequests": build_integer("Only projects with at least this many requests"),
         "maxRequests": build_integer("Only projects with at most this many requests"),
-        "idleDays": SingleValue(
+        "idleDays": build_range(
             "Only projects that are older than this many days and had no request for as long; if requests are recorded",
-            _parse_idle_days,
-            f"a whole number from 1 to {_MAX_IDLE_DAYS}",
-            {"type": "integer", "minimum": 1, "maximum": _MAX_IDLE_DAYS},
+            1,
+            _MAX_IDLE_DAYS,
         ),
         "sort": build_choice(f"The field to sort by, {COUNT} by default", *SORT_FIELDS),
         "order": build_choice(f"The sort order, by default asc for {NAME} and desc for the others", "desc", "asc"),
-        "limit": SingleValue(
-            "The maximum number of projects on a page; 0 returns only the total and the groups",
-            _parse_limit,
-            f"a whole number from 0 to {_MAX_LIMIT}",
-            {"type": "integer", "minimum": 0, "maximum": _MAX_LIMIT},
+        "limit": build_range(
+            "The maximum number of projects on a page; 0 returns only the total and the groups", 0, _MAX_LIMIT
         ),
         "cursor": SingleValue(
             "The page after another one; requires limit", str, _CURSOR, {"type": "string", "minLength": 1}

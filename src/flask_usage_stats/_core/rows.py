@@ -108,8 +108,9 @@ def convert_each(
     return RowBatch(counts, id_keys, rows, trailing_dates=0, fields=fields)
 
 
-_CONVERTERS: Final[Mapping[Kind, Callable[[object], str | Number | None]]] = {
+_CONVERTERS: Final[Mapping[Kind, Callable[[object], object]]] = {
     Kind.ID: values.to_id,
+    Kind.OWNER: values.to_owner,
     Kind.TEXT: values.to_text,
     Kind.COUNT: lambda value: values.to_count(value) or 0,
     Kind.DATE: values.to_date,

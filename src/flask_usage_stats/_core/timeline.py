@@ -4,19 +4,17 @@ from bisect import bisect_right
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from ..errors import InvalidParametersError
 from .batches import iter_batches
 from .calendar import get_quarter
 from .fields import ID, PROJECT
+from .groups import GroupKey
 from .history_query import HistoryQuery
 from .ordering import build_predicate
 from .rows import Document
-from .values import get_id_sort_key, to_id, to_text
-
-#: The values of a group, in the order of the names to group by.
-GroupKey: TypeAlias = tuple[str | int | None, ...]
+from .values import fold_label, get_id_sort_key, to_id
 
 QUARTERS_PER_DAY: Final = 96
 _MAX_PROJECT_DAYS: Final = 50_000
@@ -177,7 +175,7 @@ def _get_group(document: Document, group_by: tuple[str, ...], shown: str | int) 
     """Return the group of a project, and what groups with equal totals are sorted by."""
     if group_by == (PROJECT,):
         return (shown,), get_id_sort_key(document[ID])
-    group = tuple((to_text(document.get(name)) or "").casefold() or None for name in group_by)
+    group = tuple(fold_label(document.get(name)) for name in group_by)
     return group, [(value is None, value or "") for value in group]
 
 

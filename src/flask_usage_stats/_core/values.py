@@ -150,10 +150,32 @@ def to_id(value: object) -> str | int | None:
         return None
 
 
+def to_owner(value: object) -> str | int | list[str | int | None] | None:
+    """Convert an owner id as :func:`to_id` does, and the ids of several owners to a list.
+
+    Numbers that equal an integer of 64 bits are that integer, since they match it as an owner id.
+    """
+    return [to_owner_id(each) for each in value] if isinstance(value, list) else to_owner_id(value)
+
+
+def to_owner_id(value: object) -> str | int | None:
+    """Convert the id of one owner as :func:`to_owner` does."""
+    if isinstance(value, float | Decimal128) and to_count(value) is not None:  # finite
+        number = value.to_decimal() if isinstance(value, Decimal128) else value
+        if number == math.floor(number) and fits_int64(int(number)):
+            return _integer_to_id(int(number))
+    return to_id(value)
+
+
 def _integer_to_id(number: int) -> str | int | None:
     if is_safe_integer(number):
         return number
     return str(number) if number.bit_length() <= _MAX_ID_BITS else None
+
+
+def fold_label(value: object) -> str | None:
+    """Convert a value to what rows are grouped by: casefolded text, or ``None`` if it is missing, null or empty."""
+    return (to_text(value) or "").casefold() or None
 
 
 def get_id_sort_key(value: object) -> bytes:
@@ -191,7 +213,11 @@ def sum_exactly(counts: Collection[Number]) -> Number:
     if float not in set(map(type, counts)):
         return int(sum(counts))
     whole = sum(count for count in counts if isinstance(count, int))
-    exact: Fraction = whole + sum((Fraction(count) for count in counts if isinstance(count, float)), Fraction())
+    return round_exactly(whole + sum((Fraction(count) for count in counts if isinstance(count, float)), Fraction()))
+
+
+def round_exactly(exact: Fraction) -> Number:
+    """Convert an exact sum as :func:`sum_exactly` does."""
     if exact.denominator == 1:
         return exact.numerator
     try:

@@ -13,8 +13,11 @@ import orjson
 
 from .._core.calendar import format_instant
 from .._core.fields import FROM, GROUP_SHARE, GROUP_SIZE, PARTIAL, TO, TOTAL, Kind
+from .._core.groups import Group
 from .._core.history_query import HistoryQuery
 from .._core.output import Report
+from .._core.platform_query import PlatformQuery
+from .._core.platform_report import PlatformReport
 from .._core.query import UsageQuery
 from .._core.rows import RowBatch
 from .._core.timeline import Timeline
@@ -51,9 +54,7 @@ class CSVFormat:
         del next_cursor  # it is in the Link header
         if report.groups is None:
             return b"".join([*_encode_lines([[name for name, _ in query.fields]]), *report.encoded_rows])
-        columns = (*query.group_by, GROUP_SIZE, TOTAL, GROUP_SHARE)
-        lines = [_escape_cells([group[name] for name in columns]) for group in report.groups]
-        return b"".join(_encode_lines([columns, *lines]))
+        return _encode_groups(query.group_by, report.groups)
 
     def encode_timeline(self, timeline: Timeline, query: HistoryQuery) -> bytes:
         """Encode a header line and each bucket; if the query groups them, a line for each group of each bucket."""
@@ -67,6 +68,14 @@ class CSVFormat:
             lines += [[*window, *_escape_cells(list(each)), is_partial] for each in cells]
         return b"".join(_encode_lines(lines))
 
+    def encode_platform(self, report: PlatformReport, query: PlatformQuery) -> bytes:
+        """Encode the groups and, as a last line without values, the others; without groups, the projects."""
+        if report.groups is None:
+            names = [name for name, _ in report.rows.fields]
+            return b"".join([*_encode_lines([names]), *self.encode_rows(report.rows)])
+        others = [] if report.others is None else [report.others]
+        return _encode_groups(query.group_by, [*report.groups, *others])
+
 
 CSV: Final = CSVFormat()
 
@@ -77,6 +86,22 @@ class _Lines:
     def __init__(self) -> None:
         self.written: list[str] = []
         self.write = self.written.append
+
+
+def _encode_groups(names: Sequence[str], groups: Iterable[Group]) -> bytes:
+    columns = (*names, GROUP_SIZE, TOTAL, GROUP_SHARE)
+    lines = [_escape_cells([group.get(name) for name in columns]) for group in groups]
+    return b"".join(_encode_lines([columns, *lines]))
+
+
+def _join_owners(cells: list[Any]) -> list[Any]:
+    """Join the owners of each project with semicolons."""
+    return _escape_cells(
+        [
+            ";".join("" if owner is None else str(owner) for owner in cell) if isinstance(cell, list) else cell
+            for cell in cells
+        ]
+    )
 
 
 def _encode_lines(rows: Iterable[Sequence[object]]) -> list[bytes]:
@@ -111,6 +136,7 @@ def _format_dates(cells: list[Any]) -> list[Any]:
 
 _CELL_CONVERTERS: Final[Mapping[Kind, Callable[[list[Any]], list[Any]]]] = {
     Kind.ID: _escape_cells,
+    Kind.OWNER: _join_owners,
     Kind.TEXT: _escape_cells,
     Kind.COUNT: lambda cells: cells,
     Kind.DATE: _format_dates,

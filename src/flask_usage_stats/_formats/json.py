@@ -11,8 +11,10 @@ from bson import ObjectId
 from .._core.calendar import format_instant
 from .._core.fields import (
     ALL_FIELDS,
+    AS_OF,
     BUCKETS,
     FROM,
+    GROUP_SIZE,
     GROUPS,
     NEXT_CURSOR,
     OTHERS,
@@ -24,14 +26,18 @@ from .._core.fields import (
     TO,
     TOTAL,
     TOTAL_PROJECTS,
+    UNUSED,
     WINDOW,
     Kind,
 )
+from .._core.groups import GroupKey
 from .._core.history_query import HistoryQuery
 from .._core.output import Report
+from .._core.platform_query import PlatformQuery
+from .._core.platform_report import PlatformReport
 from .._core.query import UsageQuery
 from .._core.rows import Row, RowBatch
-from .._core.timeline import Bucket, GroupKey, Timeline
+from .._core.timeline import Bucket, Timeline
 from .._core.values import format_datetime
 
 _UTC_DATES: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
@@ -88,6 +94,25 @@ class JSONFormat:
                 BUCKETS: [_build_bucket(bucket, timeline.groups, query) for bucket in timeline.buckets],
             }
         )
+
+    def encode_platform(self, report: PlatformReport, query: PlatformQuery) -> bytes:
+        """Encode the totals, then the groups, the others and the projects that the query asks for."""
+        body: dict[str, Any] = {
+            SUCCESS: True,
+            TOTAL: report.total,
+            GROUP_SIZE: report.projects,
+            UNUSED: report.unused,
+            AS_OF: format_datetime(report.as_of.replace(tzinfo=None)),
+        }
+        if report.groups is not None:
+            body[GROUPS] = report.groups
+        if report.others is not None:
+            body[OTHERS] = report.others
+        if not query.limit:
+            return encode_json(body)
+        # As in encode_body.
+        head = encode_json(body | {PROJECTS: []})[:-2]
+        return b"".join([head, b",".join(self.encode_rows(report.rows)), b"]}"])
 
 
 JSON: Final = JSONFormat()

@@ -5,7 +5,7 @@ from typing import Final
 from flask import Blueprint, Response
 
 from .._cli.commands import add_commands
-from .._core.callables import find_signature_problem, is_coroutine_callable
+from .._core.callables import is_coroutine_callable
 from .._core.report import build_report
 from .._core.text import short_repr
 from .._log import log_adjustments
@@ -13,6 +13,7 @@ from .._mongodb.history import UsageHistory
 from .._mongodb.project_reader import ProjectReader
 from ..errors import ConfigurationError
 from ..protocols import Authenticate, Owner, UsageStore
+from .arguments import validate_callback, validate_url_prefix
 from .history import add_history
 from .requests import negotiate_format, read_query
 from .responses import build_usage_response
@@ -111,24 +112,9 @@ def _validate_arguments(
             f"authenticate must verify the token, and {short_repr(authenticate)} does not:"
             " pass flask_usage_stats.jwt.jwt_identity"
         )
-    if not callable(authenticate):
-        raise ConfigurationError(
-            "authenticate must be a function that returns the owner id, such as jwt_identity;"
-            f" got {short_repr(authenticate)}"
-        )
-    if is_coroutine_callable(authenticate):
-        raise ConfigurationError("authenticate must not be async: wrap it with asgiref.sync.async_to_sync")
-    problem = find_signature_problem(authenticate)
-    if problem is not None:
-        raise ConfigurationError(
-            f"authenticate is called without arguments, but {short_repr(authenticate)} requires some ({problem}):"
-            " read what it requires from flask.request"
-        )
+    validate_callback("authenticate", authenticate, "a function that returns the owner id, such as jwt_identity")
     if history is not None and not isinstance(history, UsageHistory):
         raise ConfigurationError(
             f"history must be a UsageHistory, such as UsageHistory(db.usage_history); got {short_repr(history)}"
         )
-    if not isinstance(url_prefix, str) or url_prefix[:1] not in ("", "/"):
-        raise ConfigurationError(
-            f'url_prefix must be "" or begin with a slash, such as "/api"; got {short_repr(url_prefix)}'
-        )
+    validate_url_prefix(url_prefix)

@@ -9,7 +9,7 @@ from .._mongodb.history_reading import read_timeline
 from .._mongodb.project_reader import ProjectReader
 from ..protocols import Authenticate, Owner
 from .requests import negotiate_format, parse_query_string, refuse_invalid_parameters
-from .responses import build_history_response
+from .responses import build_body_response
 from .views import respond
 
 
@@ -22,7 +22,7 @@ def add_history(blueprint: Blueprint, reader: ProjectReader, history: UsageHisto
             query = parse_history_parameters(parse_query_string(), now)
             output = negotiate_format(query.format)
             timeline = read_timeline(reader, history, owner, query, now)
-        return build_history_response(output.encode_timeline(timeline, query), output)
+        return build_body_response(output.encode_timeline(timeline, query), output, "usage-history")
 
     @blueprint.get("/usage/history", endpoint="history")
     def usage_history() -> Response:

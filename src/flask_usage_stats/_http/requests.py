@@ -11,6 +11,7 @@ from werkzeug.datastructures import Headers, MIMEAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
+from .._core.callables import close_coroutine
 from .._core.output import OutputFormat
 from .._core.owners import validate_owner
 from .._core.parameters import parse_parameters
@@ -19,8 +20,8 @@ from .._formats.csv import CSV
 from .._formats.json import JSON
 from .._mongodb.driver import TimeLimit
 from .._mongodb.project_reader import ProjectReader
-from ..errors import InvalidParametersError
-from ..protocols import Authenticate, Owner
+from ..errors import ConfigurationError, InvalidParametersError
+from ..protocols import Authenticate, Authorize, Owner
 
 _CHALLENGE: Final = 'Bearer realm="usage"'
 # RFC 6750, section 3.1: the challenge has an error code only if the request contains a token.
@@ -65,11 +66,36 @@ def identify_owner(authenticate: Authenticate) -> Owner:
         owner = validate_owner(authenticate())
     except HTTPException as error:
         raise _convert_http_exception(error) from error
-    if owner is not None:
-        return owner
+    if owner is None:
+        raise _build_unauthenticated()
+    return owner
+
+
+def check_authorization(authorize: Authorize) -> None:
+    """Call *authorize* and return only if it returned ``True``.
+
+    :raises RequestRefusedError: it returned ``None`` (status 401) or ``False`` (status 403), or raised an
+        ``HTTPException`` with a status from 400 to 599.
+    :raises ConfigurationError: it returned anything else, such as a user.
+    :raises Exception: any other error that *authorize* raises, including an ``HTTPException`` with another status.
+    """
+    try:
+        permission: object = authorize()
+    except HTTPException as error:
+        raise _convert_http_exception(error) from error
+    if permission is None:
+        raise _build_unauthenticated()
+    if permission is False:
+        raise RequestRefusedError(403, "Not allowed")
+    if permission is not True:
+        close_coroutine(permission)
+        raise ConfigurationError(f"authorize must return True, False or None, not {type(permission).__name__}")
+
+
+def _build_unauthenticated() -> RequestRefusedError:
     if _BEARER.search(request.headers.get("Authorization", "")):
-        raise RequestRefusedError(401, "Invalid or expired token", headers=[("WWW-Authenticate", _INVALID_TOKEN)])
-    raise RequestRefusedError(401, "Authentication required", headers=[("WWW-Authenticate", _CHALLENGE)])
+        return RequestRefusedError(401, "Invalid or expired token", headers=[("WWW-Authenticate", _INVALID_TOKEN)])
+    return RequestRefusedError(401, "Authentication required", headers=[("WWW-Authenticate", _CHALLENGE)])
 
 
 def read_query(owner: Owner, reader: ProjectReader, limit: TimeLimit) -> UsageQuery:

@@ -37,9 +37,12 @@ def build_usage_response(report: Report, query: UsageQuery, output: OutputFormat
     return _build_response(body, output, "usage", headers, tagged=next_cursor.encode() if is_csv else b"")
 
 
-def build_history_response(body: bytes, output: OutputFormat) -> Response:
-    """Build the response for an encoded timeline, or a 304 as for a report."""
-    return _build_response(body, output, "usage-history", {})
+def build_body_response(body: bytes, output: OutputFormat, filename: str) -> Response:
+    """Build the response for an encoded body, or a 304 as for a report.
+
+    :param filename: the name of a CSV file, before the date.
+    """
+    return _build_response(body, output, filename, {})
 
 
 def _build_response(

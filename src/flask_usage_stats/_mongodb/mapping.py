@@ -63,6 +63,8 @@ class CollectionMapping:
         _validate_owner_arguments(owner_filter, owner_type, fields)
         #: The paths of the fields that *fields* contains and that projects should have.
         self.mapped_paths: Final = {name: path for name, path in (fields or {}).items() if name != LAST_REQUEST_AT}
+        #: The paths of all fields and of the owner.
+        self.paths: Final = paths
         self.owner_path: Final = paths[OWNER]
         self.id_path: Final = paths[ID]
         self.count_path: Final = paths[COUNT]

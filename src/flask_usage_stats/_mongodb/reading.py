@@ -6,12 +6,10 @@ from contextlib import suppress
 from functools import partial
 from itertools import islice
 from threading import Thread
-from typing import Any, Final
+from typing import Final
 
 import pymongo
 from bson import Code, DBRef, Int64, ObjectId
-from bson.binary import OLD_UUID_SUBTYPE, UUID_SUBTYPE, Binary, UuidRepresentation
-from bson.codec_options import CodecOptions
 from bson.errors import InvalidBSON
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
@@ -20,6 +18,7 @@ from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from .._core.fields import ID
 from .._core.hourly import HourlyLimit
 from ..protocols import Owner
+from .decodable import build_decodable_projection
 from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, TimeLimit, build_store_error, is_collation_refused
 from .indexes import find_serving_index
 from .mapping import CollectionMapping, Document
@@ -29,7 +28,6 @@ _logger: Final = logging.getLogger("flask_usage_stats")
 
 _BATCH_SIZE: Final = 2000  # documents; large enough for few round trips, small enough for little memory
 _CLOSE_TIMEOUT: Final = 0.5  # seconds
-_UUID_LENGTH: Final = 16  # bytes
 # Error codes of the server: the login failed; no index has the name in the hint; a view has no indexes.
 _AUTHENTICATION_FAILED: Final = 18
 _BAD_HINT: Final = 2
@@ -86,7 +84,7 @@ def read_projects(  # noqa: PLR0913 # what is read, and how
             is_resumable = options.has_unique_ids or yielded.is_empty
             if projection is not rows.projection or not is_resumable:
                 raise build_store_error("the projects could not be read", error) from error
-            projection = _build_decodable_projection(projection, mapping.id_path, collection.codec_options)
+            projection = build_decodable_projection(projection, mapping.id_path, collection.codec_options)
         except OperationFailure as error:
             options = _adapt_options(options, error, collection, cache)
         else:
@@ -255,30 +253,3 @@ def _kill_cursor(cursor: Cursor[Document]) -> None:
             kill()
 
     Thread(target=run, name="flask-usage-stats-kill-cursor", daemon=True).start()
-
-
-def _build_decodable_projection(projection: Document, id_path: str, options: CodecOptions[Document]) -> Document:
-    """Build a projection with which the server replaces all values (except ``_id``) that may not be decodable."""
-    uuid_subtype = UUID_SUBTYPE if options.uuid_representation == UuidRepresentation.STANDARD else OLD_UUID_SUBTYPE
-    ids = (ID, id_path)
-    return {path: 1 if path in ids else _build_decodable_value(f"${path}", uuid_subtype) for path in projection}
-
-
-def _build_decodable_value(value: str, uuid_subtype: int) -> Document:
-    """Build an expression that replaces arrays, objects, code with scope and binary data except UUIDs by empty values.
-
-    :param value: the expression for the stored value, such as ``"$name"``.
-    :param uuid_subtype: the subtype of the UUIDs to leave unchanged.
-    """
-    value_type = {"$type": value}
-    # BSON compares binary values by length, then by subtype, then by content.
-    first_uuid, last_uuid = (Binary(bytes([byte]) * _UUID_LENGTH, uuid_subtype) for byte in (0x00, 0xFF))
-    is_uuid = {"$and": [{"$gte": [value, first_uuid]}, {"$lte": [value, last_uuid]}]}
-    replacements: list[tuple[Document, Any]] = [
-        ({"$eq": [value_type, "array"]}, []),
-        ({"$eq": [value_type, "object"]}, {}),
-        ({"$eq": [value_type, "javascriptWithScope"]}, Code("")),
-        ({"$and": [{"$eq": [value_type, "binData"]}, {"$not": is_uuid}]}, Binary(b"")),
-    ]
-    branches = [{"case": condition, "then": {"$literal": empty}} for condition, empty in replacements]
-    return {"$switch": {"branches": branches, "default": value}}

@@ -1,0 +1,190 @@
+"""Read the usage of all owners: pipelines with which the server computes it.
+
+No pipeline uses an index: a project whose values change could move in it while it is read, and be counted twice or not
+at all. So every condition compares what an earlier stage has computed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
+
+from pymongo.collation import Collation
+from pymongo.collection import Collection
+
+from .._core.fields import GROUP_FIELDS, ID, OWNER, Field
+from .._core.platform_query import INCLUDE, ONLY, Selection
+from .._core.platform_report import GroupedTotals, LabelTotals, Totals, build_label_predicate, merge_totals
+from .count_expressions import (
+    APPROXIMATE_TOTAL,
+    MERGED_SUMS,
+    SPLIT_STAGES,
+    SPLIT_SUMS,
+    Expression,
+    build_count,
+    read_totals,
+)
+from .decodable import build_decodable_value, get_uuid_subtype
+from .driver import call_with_collation
+from .label_counter import LabelCounter
+from .mapping import CollectionMapping, Document
+from .platform_expressions import (
+    build_id_rank,
+    build_label,
+    build_owners,
+    build_stored_owners,
+    read_label,
+    read_owner,
+    write_label,
+)
+
+_T = TypeVar("_T")
+
+#: The maximum numbers of owners and of projects that a request can ask for.
+_MAX_OWNERS: Final = 1000
+_MAX_ROWS: Final = 1000
+
+
+def read_labels(collection: Collection[Document], mapping: CollectionMapping) -> list[LabelTotals]:
+    """Return the totals of all projects by their plan, type and status.
+
+    :raises StoreError: there are too many combinations.
+    :raises Exception: the driver's errors in ``DRIVER_ERRORS``.
+    """
+    subtype = get_uuid_subtype(collection.codec_options)
+    labels = {name: build_label(mapping.paths[name], subtype) for name in GROUP_FIELDS}
+    key = {name: f"${name}" for name in (*GROUP_FIELDS, "scale")}
+    pipeline = [
+        {"$project": {"_id": 0, "count": build_count(mapping.count_path), **labels}},
+        *SPLIT_STAGES,
+        {"$group": {"_id": key, **SPLIT_SUMS}},
+    ]
+
+    def read(groups: Iterable[Document]) -> list[LabelTotals]:
+        counter = LabelCounter(mapping)
+        for group in groups:
+            found = {name: read_label(group["_id"].get(name)) for name in GROUP_FIELDS}
+            counter.add(found, read_totals([group | group["_id"]]))
+        return counter.finish()
+
+    return _run(collection, pipeline, read)
+
+
+def read_owners(
+    collection: Collection[Document],
+    mapping: CollectionMapping,
+    selection: Selection,
+    labels: Sequence[LabelTotals],
+) -> tuple[Totals, GroupedTotals]:
+    """Return the totals of selected projects, and those of their owners.
+
+    :param labels: the totals of all projects by their labels, if the selection has filters.
+    :raises Exception: the driver's errors in ``DRIVER_ERRORS``.
+    """
+    fields = {"count": build_count(mapping.count_path), OWNER: build_owners(mapping.owner_path)}
+    scaled = {"scale": "$_id.scale", "owner": {"$ifNull": ["$_id.owner", None]}}
+    sums = dict.fromkeys(MERGED_SUMS, 1)
+    unwind = {"$unwind": {"path": "$owner", "preserveNullAndEmptyArrays": True}}
+    by_scale = [{"$group": {"_id": "$scale", **MERGED_SUMS}}, {"$set": {"scale": "$_id"}}]
+    part = {name: f"${name}" for name in ("scale", *MERGED_SUMS)}
+    by_owner = {"_id": {"$ifNull": ["$owner", None]}}
+    pipeline = [
+        *_select(collection, mapping, selection, labels, fields),
+        *SPLIT_STAGES,
+        {"$group": {"_id": {"owner": "$owner", "scale": "$scale"}, **SPLIT_SUMS}},
+        {"$project": {"_id": 0, "owner": "$_id.owner", "scale": "$_id.scale", **sums}},
+        {
+            "$facet": {
+                "totals": by_scale,
+                "all": [unwind, *by_scale],
+                "number": [unwind, {"$group": by_owner}, {"$count": "number"}],
+                "first": [
+                    unwind,
+                    {"$group": {"_id": {"owner": by_owner["_id"], "scale": "$scale"}, **MERGED_SUMS}},
+                    {"$project": {"_id": 0, **scaled, **sums}},
+                    {
+                        "$group": {
+                            "_id": "$owner",
+                            "total": {"$sum": APPROXIMATE_TOTAL},
+                            "parts": {"$push": part},
+                        }
+                    },
+                    {"$set": {"isNull": {"$eq": ["$_id", None]}}},
+                    {"$sort": {"total": -1, "isNull": 1, "_id": 1}},
+                    {"$limit": _MAX_OWNERS},
+                    {"$project": {"parts": 1}},
+                ],
+            }
+        },
+    ]
+
+    def read(results: Iterable[Document]) -> tuple[Totals, GroupedTotals]:
+        (found,) = results
+        first = merge_totals(((read_owner(group["_id"]),), read_totals(group["parts"])) for group in found["first"])
+        duplicates = len(found["first"]) - len(first)  # the same form, such as a UUID and a string
+        groups = GroupedTotals(
+            first=first,
+            number=sum(each["number"] for each in found["number"]) - duplicates,  # none if there are no projects
+            everything=read_totals(found["all"]),
+        )
+        return read_totals(found["totals"]), groups
+
+    return _run(collection, pipeline, read)
+
+
+def read_rows(
+    collection: Collection[Document],
+    mapping: CollectionMapping,
+    selection: Selection,
+    labels: Sequence[LabelTotals],
+    fields: Sequence[Field],
+) -> list[Document]:
+    """Return the selected projects with the most requests. Their keys are the names of fields.
+
+    :param labels: the totals of all projects by their labels, if the selection has filters.
+    :raises Exception: the driver's errors in ``DRIVER_ERRORS``.
+    """
+    subtype = get_uuid_subtype(collection.codec_options)
+    stored: Document = {name: f"${mapping.paths[name]}" for name, _ in fields}
+    returned: Document = {name: build_decodable_value(f"$row.{name}", subtype) for name in stored}
+    returned[ID] = "$row._id"
+    if OWNER in stored:
+        stored[OWNER] = build_stored_owners(mapping.owner_path)
+        returned[OWNER] = "$row.owner"
+    computed = {"row": stored, "count": build_count(mapping.count_path), "rank": build_id_rank(mapping.id_path)}
+    pipeline = [
+        *_select(collection, mapping, selection, labels, computed),
+        {"$sort": {"count": -1, "rank": 1, "row._id": 1}},
+        {"$limit": _MAX_ROWS},
+        {"$project": {"_id": 0, "row": returned}},
+    ]
+    return _run(collection, pipeline, lambda documents: [document["row"] for document in documents])
+
+
+def _select(
+    collection: Collection[Document],
+    mapping: CollectionMapping,
+    selection: Selection,
+    labels: Sequence[LabelTotals],
+    fields: Mapping[str, Expression],
+) -> list[Document]:
+    """Return the stages that compute fields of the selected projects."""
+    computed = dict(fields)
+    match: Document = {}
+    if selection.deleted != INCLUDE:
+        computed["deleted"] = {"$in": [f"${mapping.status_path}", {"$literal": mapping.excluded_statuses}]}
+        match["deleted"] = selection.deleted == ONLY
+    matches = build_label_predicate(selection)
+    matching = [each.labels for each in labels if matches(each.labels)]
+    for name in selection.filtered_names:
+        computed[f"label_{name}"] = {"v": build_label(mapping.paths[name], get_uuid_subtype(collection.codec_options))}
+        written = {repr(each[name]): write_label(each[name]) for each in matching}
+        match[f"label_{name}"] = {"$in": list(written.values())}
+    stages: list[Document] = [{"$project": {"_id": 0, **computed}}]
+    return [*stages, {"$match": match}] if match else stages
+
+
+def _run(collection: Collection[Document], pipeline: list[Document], read: Callable[[Iterable[Document]], _T]) -> _T:
+    def run(collation: Collation | None) -> _T:
+        with collection.aggregate(pipeline, collation=collation, allowDiskUse=True) as cursor:
+            return read(cursor)
+
+    return call_with_collation(run)

@@ -1,0 +1,159 @@
+"""Results that take long to compute are shared and kept."""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from support import raiser
+
+from flask_usage_stats._core.shared_results import Result, SharedResults
+
+
+def result_of(value, age=0.0):
+    return Result(value, time.monotonic() - age)
+
+
+def started(function, *arguments):
+    """Start a thread and return it."""
+    thread = threading.Thread(target=function, args=arguments)
+    thread.start()
+    return thread
+
+
+def test_result_is_kept():
+    """A result is kept until it is too old."""
+    results = SharedResults(60.0)
+    assert results.get("key", lambda _: result_of(1), 1.0).value == 1
+    assert results.get("key", raiser(AssertionError), 1.0).value == 1
+    assert results.get("other", lambda _: result_of(2), 1.0).value == 2
+    assert results.get("old", lambda _: result_of(3, age=61.0), 1.0).value == 3
+    assert results.get("old", lambda _: result_of(4, age=59.0), 1.0).value == 4
+    assert results.find("old").value == 4
+
+
+def test_remaining_time():
+    """A computation gets the time that remains."""
+    seconds = []
+    SharedResults(0.0).get("key", lambda remaining: seconds.append(remaining) or result_of(1), 5.0)
+    assert 4.0 < seconds[0] <= 5.0
+
+
+def test_few_results_are_kept():
+    """Only the last results are kept, so that memory does not grow with the number of selections."""
+    results = SharedResults(60.0)
+    for number in range(100):
+        results.get(number, lambda _, number=number: result_of(number), 1.0)
+    assert sum(results.find(number) is not None for number in range(100)) == 16
+    assert results.find(99).value == 99
+
+
+def test_failures_are_not_kept():
+    """After a failure, the next call computes."""
+    results = SharedResults(60.0)
+    with pytest.raises(KeyError):
+        results.get("key", raiser(KeyError()), 1.0)
+    assert results.get("key", lambda _: result_of(1), 1.0).value == 1
+
+
+def test_a_computation_can_keep_another_result():
+    """What a computation needs in addition is kept as well."""
+    results = SharedResults(60.0)
+
+    def compute(_):
+        assert results.find("part") is None
+        results.keep("part", result_of(1))
+        return result_of(results.find("part").value + 1)
+
+    assert results.get("key", compute, 1.0).value == 2
+    assert results.get("part", raiser(AssertionError), 1.0).value == 1
+
+
+def test_outcome_is_shared():
+    """Who waits for the same result gets it, even if it is too old to be kept."""
+    results, begun, end = SharedResults(0.0), threading.Event(), threading.Event()
+
+    def compute(_):
+        begun.set()
+        assert end.wait(10)
+        return result_of(1)
+
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(results.get, "key", compute, 10.0)
+        assert begun.wait(10)
+        others = [pool.submit(results.get, "key", raiser(AssertionError), 10.0) for _ in range(4)]
+        time.sleep(0.05)
+        end.set()
+        assert {each.result().value for each in (first, *others)} == {1}
+
+
+def test_interruption_is_not_shared():
+    """If the computing thread is interrupted, one of those who wait computes instead."""
+    results, begun, end = SharedResults(60.0), threading.Event(), threading.Event()
+
+    def compute(_):
+        begun.set()
+        assert end.wait(10)
+        raise KeyboardInterrupt
+
+    def interrupted():
+        with pytest.raises(KeyboardInterrupt):
+            results.get("key", compute, 10.0)
+
+    thread = started(interrupted)
+    assert begun.wait(10)
+    with ThreadPoolExecutor(2) as pool:
+        others = [pool.submit(results.get, "key", lambda _: result_of(2), 10.0) for _ in range(2)]
+        time.sleep(0.05)
+        end.set()
+        assert [each.result().value for each in others] == [2, 2]
+    thread.join()
+
+
+def test_waiting_ends():
+    """Waiting for another computation ends with the given time."""
+    results, begun, end = SharedResults(60.0), threading.Event(), threading.Event()
+
+    def compute(_):
+        begun.set()
+        assert end.wait(10)
+        return result_of(1)
+
+    thread = started(results.get, "key", compute, 10.0)
+    assert begun.wait(10)
+    for key in ("key", "other"):
+        with pytest.raises(TimeoutError):
+            results.get(key, raiser(AssertionError), 0.05)
+    end.set()
+    thread.join()
+
+
+def test_another_process_has_its_own_results(monkeypatch):
+    """Nothing that was kept before a fork is in the forked process, where nobody waits either."""
+    results = SharedResults(60.0)
+    results.get("key", lambda _: result_of(1), 1.0)
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert results.find("key") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_does_not_wait():
+    """A forked process computes on its own, even if a thread of its parent was computing."""
+    results, begun, end = SharedResults(60.0), threading.Event(), threading.Event()
+
+    def compute(_):
+        begun.set()
+        assert end.wait(10)
+        return result_of(1)
+
+    thread = started(results.get, "key", compute, 10.0)
+    assert begun.wait(10)
+    child = os.fork()
+    if not child:
+        value = results.get("key", lambda _: result_of(7), 0.5).value
+        os._exit(0 if value == 7 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    end.set()
+    thread.join()
