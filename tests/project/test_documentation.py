@@ -28,11 +28,18 @@ from sybil.parsers.rest import DocTestParser
 from sybil.sybil import Sybil
 from werkzeug.serving import make_server
 
-from flask_usage_stats import ProjectStore, UsageHistory, create_usage_blueprint
-from flask_usage_stats._cli.options import HISTORY_OPTIONS, REPORT_OPTIONS
+from flask_usage_stats import (
+    PlatformStore,
+    ProjectStore,
+    UsageHistory,
+    create_platform_blueprint,
+    create_usage_blueprint,
+)
+from flask_usage_stats._cli.options import HISTORY_OPTIONS, PLATFORM_OPTIONS, REPORT_OPTIONS
 from flask_usage_stats._core.calendar import get_quarter
 from flask_usage_stats._core.history_parameters import HistoryParametersSchema, parse_history_parameters
 from flask_usage_stats._core.parameters import ParametersSchema, parse_parameters
+from flask_usage_stats._core.platform_parameters import PlatformParametersSchema, parse_platform_parameters
 from flask_usage_stats._core.timeline import Selection, plan_reading
 from flask_usage_stats._mongodb.history_updates import HistoryWriter
 from flask_usage_stats.errors import InvalidParametersError
@@ -239,7 +246,11 @@ def sample(names, page, monkeypatch, tmp_path):
     }
 
     def send_to(credential):
-        return jwt_app(*callers.get(credential, (names["store"], jwt_identity))).test_client()
+        app = jwt_app(*callers.get(credential, (names["store"], jwt_identity)))
+        platform = PlatformStore(names["store"])
+        authorize = {"Bearer TOKEN-OF-AN-OPERATOR": True}.get(credential, False)
+        app.register_blueprint(create_platform_blueprint(platform, authorize=lambda: authorize))
+        return app.test_client()
 
     def fill():
         """Insert the sample projects for ada, and documents that `flask usage check` reports as problems."""
@@ -258,13 +269,21 @@ def sample(names, page, monkeypatch, tmp_path):
         fill_two_days(names["db"])
         return jwt_app(names["store"], history=history)
 
+    def mount_platform():
+        """Stop the clock, and return an application with the platform view of the sample projects."""
+        monkeypatch.setattr("flask_usage_stats._core.clock.get_now", lambda: NOW)
+        app = jwt_app(names["store"])
+        app.register_blueprint(create_platform_blueprint(PlatformStore(names["store"]), authorize=lambda: True))
+        return app
+
     def save_log(name):
         """Save the lines of nginx that the page shows in an empty folder, and make that the current one."""
         monkeypatch.chdir(tmp_path)
         (tmp_path / name).write_text("".join(re.findall(r'^\{"host":.*\n', page.read_text(), re.MULTILINE)))
 
     token = make_token(names["app"], str(owner))
-    return {"send_to": send_to, "fill": fill, "mount_history": mount_history, "save_log": save_log, "TOKEN": token}
+    helpers = {"fill": fill, "mount_history": mount_history, "mount_platform": mount_platform, "save_log": save_log}
+    return {"send_to": send_to, "TOKEN": token} | helpers
 
 
 @contextmanager
@@ -347,7 +366,12 @@ def get_section(heading, end, name="http-api"):
 
 
 @pytest.mark.parametrize(
-    ("heading", "schema"), [("## Parameters", ParametersSchema), ("### History parameters", HistoryParametersSchema)]
+    ("heading", "schema"),
+    [
+        ("## Parameters", ParametersSchema),
+        ("### History parameters", HistoryParametersSchema),
+        ("### Platform parameters", PlatformParametersSchema),
+    ],
 )
 def test_parameter_tables(heading, schema):
     """The tables list the parameters in the order in which errors are reported."""
@@ -355,7 +379,10 @@ def test_parameter_tables(heading, schema):
     assert [name for row in rows for name in re.findall(r"`(\w+)`", row)] == list(schema().fields)
 
 
-@pytest.mark.parametrize(("heading", "options"), [("## Report", REPORT_OPTIONS), ("## History", HISTORY_OPTIONS)])
+@pytest.mark.parametrize(
+    ("heading", "options"),
+    [("## Report", REPORT_OPTIONS), ("## History", HISTORY_OPTIONS), ("## Platform", PLATFORM_OPTIONS)],
+)
 def test_option_tables(heading, options):
     """The tables of the commands list every option with its parameter."""
     rows = re.findall(r"^\| (`--.*?) \| (.*?) \|", get_section(heading, "## ", "cli"), re.MULTILINE)
@@ -422,6 +449,31 @@ def test_every_message_of_the_history():
     once = HistoryParametersSchema().validate({name: ["", ""] for name in names})
     assert [name for name, (message,) in once.items() if message != f"{name} must not be repeated"] == [
         "project",
+        "status",
+        "projectType",
+        "plan",
+        "without",
+        "groupBy",
+    ]
+
+
+def test_every_message_of_the_platform_view():
+    """The same is true for the parameters of the platform view."""
+    table = get_section("### 400: a parameter of the platform view is invalid", "### ")
+    names = list(PlatformParametersSchema().fields)
+    for requests in (
+        {name: [""] for name in names},
+        {"top": ["5"]},
+        {"groupBy": ["owner"]},
+        {"Limit": ["5"]},
+        {"sort": ["name"]},
+    ):
+        with pytest.raises(InvalidParametersError) as caught:
+            parse_platform_parameters(requests, has_owners=False)
+        for (message,) in caught.value.errors.values():
+            assert f"`{message}`" in table
+    once = PlatformParametersSchema().validate({name: ["", ""] for name in names})
+    assert [name for name, (message,) in once.items() if message != f"{name} must not be repeated"] == [
         "status",
         "projectType",
         "plan",

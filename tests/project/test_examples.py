@@ -57,6 +57,20 @@ def test_count_requests(example, database):
     assert get_usage(app, "ada", "/history")["totalRequests"] == 2
 
 
+def test_platform_view(example, database):
+    """Only operators see the usage of all owners, and everybody sees the own projects."""
+    database.users.insert_many([{"_id": "ada", "role": "operator"}, {"_id": "bob", "role": "user"}])
+    database.projects.insert_many([{"owner": "ada", "totalRequest": 1}, {"owner": "bob", "totalRequest": 2}])
+    app = example.create_app()
+    body = get_usage(app, "ada", "/platform?groupBy=owner")
+    assert [(group["owner"], group["totalRequests"]) for group in body["groups"]] == [("bob", 2), ("ada", 1)]
+    assert get_usage(app, "bob", "/platform") == {"success": False, "message": "Not allowed"}
+    assert app.test_client().get("/api/usage/platform").status_code == 401
+    assert get_usage(app, "bob")["totalRequests"] == 2
+    database.users.update_one({"_id": "ada"}, {"$set": {"role": "user"}})
+    assert get_usage(app, "ada", "/platform") == {"success": False, "message": "Not allowed"}
+
+
 def test_api_key(example, database):
     """Only a complete key is accepted, and the database does not contain the secret."""
     database.projects.insert_one({"_id": 1, "owner": "ada"})
