@@ -19,6 +19,7 @@ import http_load
 import ingest
 import measure
 import peers
+import platform_view
 import report
 from bson import ObjectId
 from dataset import PROJECTION, condition, owner_of
@@ -46,6 +47,10 @@ QUERIES = (
 #: The number of rounds for each size, and the number of repetitions of an action in each round.
 ROUNDS = {5: (300, 5), 100: (150, 2), 1_000: (40, 1), 10_000: (8, 1), 100_000: (4, 1)}
 QUICK = {5: (60, 5), 100: (30, 2), 1_000: (8, 1), 10_000: (2, 1), 100_000: (1, 1)}
+
+
+#: What ``--only`` can select.
+PARTS = ("endpoint", "counting", "history", "ingest", "platform")
 
 
 def say(text: str) -> None:
@@ -213,6 +218,14 @@ def measure_ingest(client: MongoClient[Any], uri: str, lines: int, *, quick: boo
     return found
 
 
+def measure_platform(client: MongoClient[Any], uri: str, *, quick: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"machine": report.machine(client, report.HISTORY_PACKAGES)}
+    sizes = platform_view.SIZES[:1] if quick else platform_view.SIZES
+    say(f"The platform view of up to {sizes[-1]:,} projects ...")
+    found["sizes"] = platform_view.measure_sizes(client[DATABASE], uri, sizes)
+    return found
+
+
 def save(found: dict[str, Any], path: Path) -> None:
     """Write the results to a file. Parts that were not measured stay as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -223,7 +236,7 @@ def save(found: dict[str, Any], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description="Measure the endpoint against its peers.")
     parser.add_argument("--quick", action="store_true", help="few rounds, and do not change the page")
-    parser.add_argument("--only", choices=("endpoint", "counting", "history", "ingest"), help="measure only one part")
+    parser.add_argument("--only", choices=PARTS, help="measure only one part")
     parser.add_argument(
         "--lines", type=int, help="the number of lines to ingest (default: 10,000,000, or 200,000 if quick)"
     )
@@ -247,6 +260,8 @@ def main() -> None:
         if options.only in (None, "ingest"):
             lines = options.lines or (200_000 if options.quick else 10_000_000)
             found["ingest"] = measure_ingest(client, uri, lines, quick=options.quick)
+        if options.only in (None, "platform"):
+            found["platform"] = measure_platform(client, uri, quick=options.quick)
         client.drop_database(DATABASE)
 
     save(found, options.json)

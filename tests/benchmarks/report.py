@@ -65,6 +65,8 @@ def sections(found: dict[str, Any]) -> dict[str, str]:
         parts["history figures"] = f"{_stated(history['machine'])}\n\n{history_tables(history)}"
     if ingest := found.get("ingest"):
         parts["ingest figures"] = f"{_stated(ingest['machine'])}\n\n{ingest_tables(ingest)}"
+    if platform_view := found.get("platform"):
+        parts["platform figures"] = f"{_stated(platform_view['machine'])}\n\n{platform_tables(platform_view)}"
     return parts
 
 
@@ -272,6 +274,45 @@ def ingest_tables(found: dict[str, Any]) -> str:
                 parsing,
             ),
             _table(f"Ingest: lines per second, {number:,} lines through a pipe", head, command),
+        ]
+    )
+
+
+def platform_tables(found: dict[str, Any]) -> str:
+    """Return the tables of the platform view."""
+    rows = []
+    for size, each in found["sizes"].items():
+        measured = each["requests"]
+        for name, by_hand in (
+            ("totals and labels", "labels by hand"),
+            ("owners", "owners by hand"),
+            ("projects", "projects by hand"),
+        ):
+            ours, bare = measured[name], measured[by_hand]
+            server = ours.get("server_median")
+            rows.append(
+                [
+                    f"{int(size):,}",
+                    name,
+                    f"{bare['wall_median']:.2f} s",
+                    f"{ours['wall_median']:.2f} s ({ours['wall_median'] / bare['wall_median']:.1f})",
+                    "" if server is None else f"{server:.2f} s",
+                    _milliseconds(ours["cpu_median"]),
+                ]
+            )
+    head = ["projects", "read", "by hand", "ours (by hand = 1)", "CPU of the server", "CPU of the worker"]
+    kept = [
+        [f"{int(size):,}", _milliseconds(each["requests"]["kept"]["wall_median"]), f"{each['memory'] / 2**20:.1f} MiB"]
+        for size, each in found["sizes"].items()
+    ]
+    return "\n\n".join(
+        [
+            _table("Platform view: wall time of a read, median", head, rows),
+            _table(
+                "Platform view: a kept response, and the memory of a worker",
+                ["projects", "kept response, wall, median", "growth of the worker with all reads"],
+                kept,
+            ),
         ]
     )
 

@@ -95,41 +95,37 @@ def _build_split_stages() -> list[Document]:
         ],
         default={"$toLong": {"$multiply": [count, {"$pow": [2.0, half]}, {"$pow": [2.0, rest]}]}},
     )
-    low = build_switch(
-        [
-            ({"$eq": [{"$type": "$whole"}, "decimal"]}, {"$mod": ["$whole", Decimal128(str(_DECIMAL_BASE))]}),
-            (is_between("$whole", -_SMALL, _SMALL), "$whole"),
-        ],
-        default={"$mod": ["$whole", Int64(_BASE)]},
+    return [{"$set": {"scale": scale}}, {"$set": {"whole": whole}}]
+
+
+def _build_parts() -> tuple[Expression, Expression]:
+    """Return the expressions for the high and the low part of a whole number."""
+    is_small, is_decimal = is_between("$whole", -_SMALL, _SMALL), {"$eq": [{"$type": "$whole"}, "decimal"]}
+    base, decimal_base = Int64(_BASE), Decimal128(str(_DECIMAL_BASE))
+    low, decimal_low = {"$mod": ["$whole", base]}, {"$mod": ["$whole", decimal_base]}
+    high = {"$toLong": {"$divide": [{"$subtract": ["$whole", low]}, base]}}
+    decimal_high = {"$divide": [{"$subtract": ["$whole", decimal_low]}, decimal_base]}
+    return (
+        build_switch([(is_small, 0), (is_decimal, decimal_high)], default=high),
+        build_switch([(is_small, "$whole"), (is_decimal, decimal_low)], default=low),
     )
-    return [{"$set": {"scale": scale}}, {"$set": {"whole": whole}}, {"$set": {"low": low}}]
 
 
 def _build_power_of_ten(exponent: Expression) -> Expression:
     return {"$toDecimal": {"$concat": ["1E", {"$toString": exponent}]}}
 
 
-#: Split the field ``count`` of documents, and add ``scale``: the exponent of a power of two, or ``{"d": exponent}`` for
-#: a power of ten.
+#: Split the field ``count`` of documents into ``whole`` and ``scale``: the exponent of a power of two, or
+#: ``{"d": exponent}`` for a power of ten.
 SPLIT_STAGES: Final = _build_split_stages()
 
+_HIGH, _LOW = _build_parts()
 #: The totals of a group of split documents that have the same scale.
 SPLIT_SUMS: Final[Mapping[str, Expression]] = {
     "projects": {"$sum": 1},
     "unused": {"$sum": {"$cond": [{"$eq": ["$count", 0]}, 1, 0]}},
-    "high": {
-        "$sum": build_switch(
-            [
-                ({"$eq": ["$whole", "$low"]}, 0),
-                (
-                    {"$eq": [{"$type": "$whole"}, "decimal"]},
-                    {"$divide": [{"$subtract": ["$whole", "$low"]}, Decimal128(str(_DECIMAL_BASE))]},
-                ),
-            ],
-            default={"$toLong": {"$divide": [{"$subtract": ["$whole", "$low"]}, _BASE]}},
-        )
-    },
-    "low": {"$sum": "$low"},
+    "high": {"$sum": _HIGH},
+    "low": {"$sum": _LOW},
 }
 #: The totals of groups with the same scale.
 MERGED_SUMS: Final[Mapping[str, Expression]] = {

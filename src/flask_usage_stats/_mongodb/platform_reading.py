@@ -143,18 +143,22 @@ def read_rows(
     :raises Exception: the driver's errors in ``DRIVER_ERRORS``.
     """
     subtype = get_uuid_subtype(collection.codec_options)
-    stored: Document = {name: f"${mapping.paths[name]}" for name, _ in fields}
-    returned: Document = {name: build_decodable_value(f"$row.{name}", subtype) for name in stored}
-    returned[ID] = "$row._id"
-    if OWNER in stored:
-        stored[OWNER] = build_stored_owners(mapping.owner_path)
-        returned[OWNER] = "$row.owner"
-    computed = {"row": stored, "count": build_count(mapping.count_path), "rank": build_id_rank(mapping.id_path)}
+    row: Document = {
+        name: build_decodable_value(f"$document.{mapping.paths[name]}", subtype) for name, _ in fields if name != ID
+    }
+    if OWNER in row:
+        row[OWNER] = build_stored_owners(f"document.{mapping.owner_path}")
+    # Only the first documents become rows, which is faster.
+    computed = {
+        "document": "$$ROOT",
+        "count": build_count(mapping.count_path),
+        "rank": build_id_rank(mapping.id_path),
+    }
     pipeline = [
         *_select(collection, mapping, selection, labels, computed),
-        {"$sort": {"count": -1, "rank": 1, "row._id": 1}},
+        {"$sort": {"count": -1, "rank": 1, f"document.{mapping.id_path}": 1}},
         {"$limit": _MAX_ROWS},
-        {"$project": {"_id": 0, "row": returned}},
+        {"$project": {"_id": 0, "row": {ID: f"$document.{mapping.id_path}", **row}}},
     ]
     return _run(collection, pipeline, lambda documents: [document["row"] for document in documents])
 
