@@ -12,7 +12,7 @@ _MAX_KEPT: Final = 16
 
 
 class Result(NamedTuple):
-    """A result and the time, by the monotonic clock, at which it became outdated if it were not kept."""
+    """A result, and the time by the monotonic clock when its computation began, from which its age counts."""
 
     value: Any
     time: float

@@ -80,41 +80,7 @@ def read_owners(
     :raises Exception: the driver's errors in ``DRIVER_ERRORS``.
     """
     fields = {"count": build_count(mapping.count_path), OWNER: build_owners(mapping.owner_path)}
-    scaled = {"scale": "$_id.scale", "owner": {"$ifNull": ["$_id.owner", None]}}
-    sums = dict.fromkeys(MERGED_SUMS, 1)
-    unwind = {"$unwind": {"path": "$owner", "preserveNullAndEmptyArrays": True}}
-    by_scale = [{"$group": {"_id": "$scale", **MERGED_SUMS}}, {"$set": {"scale": "$_id"}}]
-    part = {name: f"${name}" for name in ("scale", *MERGED_SUMS)}
-    by_owner = {"_id": {"$ifNull": ["$owner", None]}}
-    pipeline = [
-        *_select(collection, mapping, selection, labels, fields),
-        *SPLIT_STAGES,
-        {"$group": {"_id": {"owner": "$owner", "scale": "$scale"}, **SPLIT_SUMS}},
-        {"$project": {"_id": 0, "owner": "$_id.owner", "scale": "$_id.scale", **sums}},
-        {
-            "$facet": {
-                "totals": by_scale,
-                "all": [unwind, *by_scale],
-                "number": [unwind, {"$group": by_owner}, {"$count": "number"}],
-                "first": [
-                    unwind,
-                    {"$group": {"_id": {"owner": by_owner["_id"], "scale": "$scale"}, **MERGED_SUMS}},
-                    {"$project": {"_id": 0, **scaled, **sums}},
-                    {
-                        "$group": {
-                            "_id": "$owner",
-                            "total": {"$sum": APPROXIMATE_TOTAL},
-                            "parts": {"$push": part},
-                        }
-                    },
-                    {"$set": {"isNull": {"$eq": ["$_id", None]}}},
-                    {"$sort": {"total": -1, "isNull": 1, "_id": 1}},
-                    {"$limit": _MAX_OWNERS},
-                    {"$project": {"parts": 1}},
-                ],
-            }
-        },
-    ]
+    pipeline = [*_select(collection, mapping, selection, labels, fields), *SPLIT_STAGES, *_OWNER_STAGES]
 
     def read(results: Iterable[Document]) -> tuple[Totals, GroupedTotals]:
         (found,) = results
@@ -123,11 +89,48 @@ def read_owners(
         groups = GroupedTotals(
             first=first,
             number=sum(each["number"] for each in found["number"]) - duplicates,  # none if there are no projects
-            everything=read_totals(found["all"]),
+            everything=read_totals(found["everything"]),
         )
         return read_totals(found["totals"]), groups
 
     return _run(collection, pipeline, read)
+
+
+def _build_owner_stages() -> list[Document]:
+    """Return the stages that add up split documents, each of which has a key of its owner or an array of keys.
+
+    A project counts once for ``totals``, and once for each of its owners for the rest.
+    """
+    key = {"$ifNull": ["$owner", None]}
+    by_scale = [{"$group": {"_id": "$scale", **MERGED_SUMS}}, {"$set": {"scale": "$_id"}}]
+    by_owner_and_scale = [
+        {"$group": {"_id": {"owner": key, "scale": "$scale"}, **MERGED_SUMS}},
+        {"$set": {"owner": "$_id.owner", "scale": "$_id.scale"}},
+    ]
+    part = {name: f"${name}" for name in ("scale", *MERGED_SUMS)}
+    by_owner = {"_id": "$owner", "total": {"$sum": APPROXIMATE_TOTAL}, "parts": {"$push": part}}
+    first = [
+        {"$group": by_owner},
+        {"$set": {"isNull": {"$eq": ["$_id", None]}}},
+        {"$sort": {"total": -1, "isNull": 1, "_id": 1}},
+        {"$limit": _MAX_OWNERS},
+    ]
+    unwind = {"$unwind": {"path": "$owner", "preserveNullAndEmptyArrays": True}}
+    return [
+        {"$group": {"_id": {"owner": "$owner", "scale": "$scale"}, **SPLIT_SUMS}},
+        {"$set": {"owner": "$_id.owner", "scale": "$_id.scale"}},
+        {
+            "$facet": {
+                "totals": by_scale,
+                "everything": [unwind, *by_scale],
+                "number": [unwind, {"$group": {"_id": key}}, {"$count": "number"}],
+                "first": [unwind, *by_owner_and_scale, *first],
+            }
+        },
+    ]
+
+
+_OWNER_STAGES: Final = _build_owner_stages()
 
 
 def read_rows(
