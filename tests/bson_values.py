@@ -88,6 +88,13 @@ VALUES = {
     "deeply nested": nested(90),
     "long text": "x" * 100_000,
 }
+#: Values that the driver cannot decode.
+DAMAGED = {
+    "binary of the old kind with a wrong length",
+    "binary of the old kind without a length",
+    "UUID of a wrong length",
+    "empty UUID",
+}
 
 
 def element(name, value):

@@ -79,13 +79,13 @@ def test_owners(printed, filled):
 
 def test_projects(printed, filled):
     """The projects with the most requests, with their owners."""
-    filled.insert_one({"_id": 9, "owner": ["ada", "eve"], "name": "\x1b[31mred", "totalRequest": 50_000})
+    filled.insert_one({"_id": 9, "owner": ["ada", None], "name": "\x1b[31mred", "totalRequest": 50_000})
     lines = printed(filled, "--limit", "3").splitlines()
     assert [line.split() for line in lines[:5]] == [
         ["Project", "Owner", "Type", "Status", "Plan", "Requests"],
         ["─" * len(lines[1])],
         ["api-service", "ada", "node", "live", "business", "89,456"],
-        ["\\x1b[31mred", "ada,", "eve", "-", "-", "-", "50,000"],
+        ["\\x1b[31mred", "ada,", "-", "-", "-", "-", "50,000"],
         ["portfolio", "ada", "static", "live", "pro", "25,430"],
     ]
 
@@ -187,6 +187,21 @@ class TestGroup:
             app.register_blueprint(blueprint)
         assert {"mine", "report", "platform"} <= app.cli.commands["usage"].commands.keys()
         assert set(usage.commands) == {"mine"}
+
+    def test_a_command_is_replaced(self):
+        """A plain command with the same name is replaced, and a command of the group by that of the last blueprint."""
+        app = Flask("application")
+
+        @app.cli.command("usage")
+        def mine():
+            """Print mine."""
+
+        for blueprint in self.blueprints():
+            app.register_blueprint(blueprint)
+        first = app.cli.commands["usage"].commands["platform"]
+        store = PlatformStore(ProjectStore(ListStore))
+        app.register_blueprint(create_platform_blueprint(store, authorize=lambda: True, name="other"), url_prefix="/x")
+        assert app.cli.commands["usage"].commands["platform"] is not first
 
 
 def test_openapi(flask, projects):

@@ -4,17 +4,10 @@ import json
 from struct import pack
 
 import pytest
-from bson_values import ELEMENTS, VALUES, document, element
+from bson_values import DAMAGED, ELEMENTS, VALUES, document, element
 from support import ids_of, usage_body
 
 FIELDS = ["name", "projectType", "status", "plan", "totalRequest", "createdAt", "updatedAt"]
-#: Values that the driver cannot decode.
-DAMAGED = {
-    "binary of the old kind with a wrong length",
-    "binary of the old kind without a length",
-    "UUID of a wrong length",
-    "empty UUID",
-}
 #: A value that older versions of the driver cannot decode.
 SOMETIMES_DAMAGED = {"old UUID of a wrong length"}
 #: Values that the server does not accept as an ``_id``.

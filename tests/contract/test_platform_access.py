@@ -216,6 +216,24 @@ class TestKeeping:
         assert client.get(f"{URL}?groupBy=owner&plan=pro").json["asOf"] == "2026-11-25T19:01:10.000Z"
         assert client.get(f"{URL}?groupBy=owner").json["asOf"] == "2026-11-25T19:00:40.000Z"
 
+    def test_rows_before_totals(self, projects, platform_factory):
+        """If the projects are older than the totals, the response states their time."""
+        client = platform_factory(projects, max_age=60.0).test_client()
+        projects.insert_one({"owner": "ada", "totalRequest": 1})
+        client.get(f"{URL}?limit=1")
+        self.passed = 59.0
+        client.get(f"{URL}?groupBy=owner")
+        assert client.get(f"{URL}?groupBy=owner&limit=1").json["asOf"] == "2026-11-25T19:00:00.000Z"
+
+    def test_labels_that_a_filter_needed_are_kept(self, listened, projects, platform_factory):
+        """What was read to find the values of a filter serves the next requests."""
+        collection, commands = listened
+        client = platform_factory(collection, max_age=60.0).test_client()
+        projects.insert_one({"owner": "ada", "plan": "pro"})
+        for query in ("groupBy=owner&plan=pro", "groupBy=owner&plan=free", "groupBy=plan"):
+            client.get(f"{URL}?{query}")
+        assert count_reads(commands) == 3
+
     def test_a_failure_is_not_kept(self, mongo_client, listened, projects, platform_factory):
         """After a failure, the next request reads again."""
         collection, _ = listened

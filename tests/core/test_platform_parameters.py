@@ -98,6 +98,14 @@ def test_unknown_parameters_are_ignored():
     assert parse(_="1", owner="ada") == parse()
 
 
+def test_top_and_group_by_are_checked_separately():
+    """An invalid value of one is not an error of the other."""
+    assert errors_of(top="5", groupBy="x").keys() == {"groupBy"}
+    assert errors_of(top="0") == {
+        "top": ["top must be a whole number from 1 to 1000", "top requires groupBy"],
+    }
+
+
 def test_all_errors_in_order():
     """All errors are reported, in the order of the parameter table."""
     assert list(errors_of(cursor="x", limit="x", deleted="x", plan="")) == ["plan", "deleted", "limit", "cursor"]

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support import raiser
 
-from flask_usage_stats._core.shared_results import Result, SharedResults
+from flask_usage_stats._core.shared_results import Result, SharedResults, _Computation
 
 
 def result_of(value, age=0.0):
@@ -86,6 +86,67 @@ def test_outcome_is_shared():
         time.sleep(0.05)
         end.set()
         assert {each.result().value for each in (first, *others)} == {1}
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_other_keys_do_not_share(fails):
+    """Who waits for another result gets neither a result nor an error of it, and only the remaining time."""
+    results, begun, end, remaining = SharedResults(0.0), threading.Event(), threading.Event(), []
+
+    def compute(_):
+        begun.set()
+        assert end.wait(10)
+        if fails:
+            raise KeyError
+        return result_of(1)
+
+    def compute_other(seconds):
+        remaining.append(seconds)
+        return result_of(2)
+
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(results.get, "key", compute, 10.0)
+        assert begun.wait(10)
+        others = [pool.submit(results.get, f"other {n}", compute_other, 10.0) for n in range(3)]
+        time.sleep(0.2)
+        began = time.monotonic()
+        end.set()
+        assert [each.result().value for each in others] == [2, 2, 2]
+        assert time.monotonic() - began < 5
+        assert isinstance(first.exception(), KeyError) == fails
+    assert all(seconds < 9.9 for seconds in remaining)
+
+
+def test_renewed_results_are_kept_longest():
+    """A result that was computed again is not the first to be removed."""
+    results = SharedResults(60.0)
+    for number in range(16):
+        results.keep(number, result_of(number))
+    results.keep(0, result_of("renewed"))
+    results.keep(16, result_of(16))
+    assert results.find(0).value == "renewed"
+    assert results.find(1) is None
+
+
+def test_a_computation_that_never_ended():
+    """If a thread was interrupted before it could end its computation, another one goes on after the time limit."""
+    results = SharedResults(60.0)
+    results._state.running = _Computation("key", time.monotonic() - 2.0)
+    assert results.get("key", lambda _: result_of(1), 1.0).value == 1
+    assert results._state.running is None
+
+
+def test_a_late_end_does_not_disturb():
+    """A computation that ends after another has taken its place leaves that one alone."""
+    results = SharedResults(0.0)
+
+    def late(_):
+        results._state.running = other
+        return result_of(1)
+
+    other = _Computation("other", time.monotonic() + 10)
+    assert results.get("key", late, 1.0).value == 1
+    assert results._state.running is other
 
 
 def test_interruption_is_not_shared():

@@ -1,5 +1,6 @@
 """PlatformStore: its arguments, and what only its parts can show."""
 
+import math
 import threading
 from datetime import datetime
 from fractions import Fraction
@@ -7,14 +8,15 @@ from uuid import UUID
 
 import mongomock
 import pytest
-from bson import Decimal128, ObjectId, decode
+from bson import Code, Decimal128, ObjectId, decode
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
+from bson_values import DAMAGED, ELEMENTS, document, element
 
 from flask_usage_stats import ConfigurationError, PlatformStore, ProjectStore, StoreError
 from flask_usage_stats._core.platform_parameters import parse_platform_parameters
 from flask_usage_stats._core.shared_results import Result
-from flask_usage_stats._core.values import to_owner
+from flask_usage_stats._core.values import to_count, to_owner
 from flask_usage_stats._mongodb.platform import read_platform
 from flask_usage_stats._mongodb.platform_expressions import read_label, write_label
 
@@ -98,11 +100,16 @@ def test_owners_with_the_same_form(projects):
     assert report.others is None
 
 
-@pytest.mark.parametrize("value", [7.5, True, {"a": 1}, datetime(2024, 1, 1), Decimal128("1.50")], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [7.5, True, {"a": 1}, [["ada"]], b"x", Code("x"), "x" * 1025, datetime(2024, 1, 1), Decimal128("1.50")],
+    ids=repr,
+)
 def test_owners_of_other_types(projects, value):
-    """An owner that no owner id matches has the form of an id of its type."""
+    """An owner that no owner id matches has the form of an id of its type, or is null."""
     projects.insert_one({"owner": value})
-    assert [group["owner"] for group in read(ProjectStore(projects), groupBy="owner").groups] == [to_owner(value)]
+    (group,) = read(ProjectStore(projects), groupBy="owner").groups
+    assert [group["owner"]] == (to_owner(value) if isinstance(value, list) else [to_owner(value)])
     assert read(ProjectStore(projects), limit="1").rows.rows[0]["owner"] == to_owner(value)
 
 
@@ -160,3 +167,137 @@ def test_labels_are_written_as_they_were_read():
     assert write_label("pro") == {"v": "pro"}
     assert write_label("a\udcff").raw == b"\x0f\0\0\0\x02v\0\x03\0\0\0a\xff\0\0"
     assert decode(write_label("a\nb").raw) == {"v": "a\nb"}
+
+
+def count(collection, *values, **parameters):
+    """Store one project for each value, and return the report."""
+    collection.delete_many({})
+    collection.insert_many([{"owner": "ada", "totalRequest": value} for value in values])
+    return read(ProjectStore(collection), **parameters)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1.3,
+        math.nextafter(256, 0),
+        Decimal128("-1E-310"),
+        *(Decimal128(f"1.79769313486231580793728971405303{digit}E+308") for digit in (4, 5)),
+        *(Decimal128(f"2.47032822920623272088284396434110{digit}E-324") for digit in (6, 7)),
+    ],
+    ids=str,
+)
+def test_single_counts(any_projects, value):
+    """A single count is that of its row, at the ends of every range."""
+    for parameters in ({}, {"groupBy": "owner"}):
+        report = count(any_projects, value, **parameters)
+        converted = to_count(value) or 0
+        assert (report.total, report.unused) == (converted, int(converted == 0))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (2**60, 1),
+        (Decimal128("1E+33"), 1),
+        (Decimal128("1234567890123456789012345678901234"), Decimal128("1234567890123456789012345678901233")),
+        (2.0**80, 2.0**40),
+        (0.75, 0.5),
+    ],
+    ids=str,
+)
+def test_first_of_many_owners(projects, values):
+    """Owners beyond the first 1,000 are those with the lower totals, whatever their size."""
+    higher, lower = values
+    projects.insert_many([{"owner": f"{number:04}", "totalRequest": lower} for number in range(1000)])
+    projects.insert_one({"owner": "z", "totalRequest": higher})
+    report = read(ProjectStore(projects), groupBy="owner", top="1")
+    assert [group["owner"] for group in report.groups] == ["z"]
+
+
+@pytest.mark.parametrize("tied", [5, 0.1])
+def test_ties_of_many_owners(projects, tied):
+    """Of more than 1,000 owners with equal totals, those with the first keys are returned; null is last."""
+    numbers = [number * 7 % 1200 for number in range(1200)]
+    projects.insert_many([{"owner": f"{number:04}", "totalRequest": tied} for number in numbers])
+    projects.insert_one({"totalRequest": tied})
+    projects.insert_one({"owner": "9999", "totalRequest": Decimal128("1E-30")})
+    projects.insert_one({"owner": "9999", "totalRequest": tied})
+    report = read(ProjectStore(projects), groupBy="owner", top="1000")
+    assert [group["owner"] for group in report.groups] == [f"{number:04}" for number in range(1000)]
+
+
+def test_ties_of_many_projects(projects):
+    """Of more than 1,000 projects with equal counts, those with the first ids are returned."""
+    ids = [ObjectId(f"{number:024x}") for number in range(600)] + [f"{number:04}" for number in range(600)]
+    projects.insert_many([{"_id": ids[number * 7 % 1200]} for number in range(1200)])
+    found = [row["_id"] for row in read(ProjectStore(projects), limit="1000").rows.rows]
+    assert found == [f"{number:04}" for number in range(600)] + [f"{number:024x}" for number in range(400)]
+
+
+def test_odd_owners_in_arrays(any_projects):
+    """Null and empty owners count only for projects without any other."""
+    any_projects.insert_many([{"owner": [None, "ada", ""]}, {"owner": ""}, {"owner": []}, {"owner": [None]}, {}])
+    report = read(ProjectStore(any_projects), groupBy="owner")
+    assert {group["owner"]: group["projects"] for group in report.groups} == {"ada": 1, None: 4}
+
+
+def test_decimal_owners(projects):
+    """Decimals that are equal but differ in their digits are different owners."""
+    projects.insert_many([{"owner": Decimal128(text)} for text in ("7.5", "7.50")])
+    assert len(read(ProjectStore(projects), groupBy="owner").groups) == 2
+
+
+@pytest.mark.parametrize(
+    "owner", [{"b": ["ada", "bob"]}, {"b": [["ada"]]}, [{"b": "ada"}, {"b": ["bob"]}, 5, [{"b": "eve"}]]]
+)
+def test_owners_in_nested_arrays(projects, owner):
+    """The owners are those whom a filter matches, however arrays are nested."""
+    projects.insert_one({"a": owner})
+    store = ProjectStore(projects, fields={"owner": "a.b"})
+    groups = {group["owner"] for group in read(store, groupBy="owner").groups}
+    assert groups - {None} == {name for name in ("ada", "bob", "eve") if list(store.iter_projects(name))}
+
+
+@pytest.mark.parametrize("name", sorted(DAMAGED))
+def test_damaged_owners(projects, name):
+    """An owner that the driver cannot decode is null."""
+    owner = element("owner", ELEMENTS[name])
+    projects.insert_one(document(element("_id", 1), owner))
+    projects.insert_one({"_id": 2, "owner": "ada"})
+    report = read(ProjectStore(projects), groupBy="owner", limit="2")
+    assert {group["owner"] for group in report.groups} == {None, "ada"}
+    assert [row["owner"] for row in report.rows.rows] == [None, "ada"]
+
+
+def test_labels_of_several_types(projects):
+    """Labels with the same text but different types match the same filter."""
+    projects.insert_many([{"owner": "ada", "plan": plan, "totalRequest": 1} for plan in (1, "1", 1.0, True)])
+    assert read(ProjectStore(projects), groupBy="owner", plan="1").total == 3
+
+
+def test_excluded_status_is_a_value(projects):
+    """An excluded status that looks like a path is compared as text."""
+    projects.insert_many([{"owner": "ada", "status": "$owner"}, {"owner": "ada", "status": "ada"}])
+    store = ProjectStore(projects, excluded_statuses=["$owner"])
+    assert [read(store, groupBy=name).projects for name in ("owner", "plan")] == [1, 1]
+
+
+def test_ids_of_rows(projects):
+    """An id that is a document is returned as it is, although other documents are null."""
+    projects.insert_one({"_id": {"a": 1}, "name": {"a": 1}})
+    (row,) = read(ProjectStore(projects), limit="1").rows.rows
+    assert (row["_id"], row["name"]) == ('{"a": {"$numberInt": "1"}}', None)
+
+
+def test_equal_clients_are_kept_apart():
+    """Clients with the same address, as tests of an application create them, do not share totals."""
+    clients = [mongomock.MongoClient() for _ in range(2)]
+    assert clients[0] == clients[1]
+    clients[0].platform.projects.insert_one({"totalRequest": 1})
+    current = [clients[0]]
+    store = PlatformStore(ProjectStore(lambda: current[0].platform.projects), max_age=60)
+    query = parse_platform_parameters({}, has_owners=True)
+    assert read_platform(store, query).total == 1
+    current[0] = clients[1]
+    assert read_platform(store, query).total == 0

@@ -51,4 +51,5 @@ def _print_projects(console: Console, report: PlatformReport) -> None:
 
 
 def _render(value: object) -> Text:
-    return render_text(", ".join(map(str, value)) if isinstance(value, list) else value)
+    several = value if isinstance(value, list) else [value]
+    return render_text(", ".join("-" if each is None else str(each) for each in several))

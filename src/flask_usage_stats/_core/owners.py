@@ -9,11 +9,10 @@ from bson import ObjectId
 from ..errors import InvalidOwnerError
 from ..protocols import Owner
 from .callables import close_coroutine
-from .values import fits_int64
+from .values import MAX_OWNER_BYTES, fits_int64
 
 OwnerType: TypeAlias = type[str] | type[int] | type[ObjectId] | type[UUID]
 
-_MAX_BYTES: Final = 1024  # of UTF-8
 _OBJECT_ID: Final = re.compile(r"[0-9a-fA-F]{24}")
 # Integers have one spelling only: "07" must not match the owner 7.
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -37,8 +36,8 @@ def validate_owner(value: object) -> Owner | None:
             encoded = value.encode()
         except UnicodeEncodeError:
             raise InvalidOwnerError("authenticate returned text with a lone surrogate") from None
-        if len(encoded) > _MAX_BYTES:
-            raise InvalidOwnerError(f"authenticate returned text of more than {_MAX_BYTES} bytes")
+        if len(encoded) > MAX_OWNER_BYTES:
+            raise InvalidOwnerError(f"authenticate returned text of more than {MAX_OWNER_BYTES} bytes")
         return encoded.decode() or None
     if isinstance(value, int) and not isinstance(value, bool):
         if not fits_int64(value):

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any, Final, NamedTuple
 
 _MAX_KEPT: Final = 16
+_GRACE: Final = 1.0  # seconds
 
 
 class Result(NamedTuple):
@@ -21,6 +22,8 @@ class Result(NamedTuple):
 @dataclass(slots=True)
 class _Computation:
     key: Hashable
+    #: The time at which it must be over. If it is not, its thread was interrupted before it could say so.
+    deadline: float
     is_over: bool = False
     #: The outcome: either of them, or none if the thread was interrupted.
     result: Result | None = None
@@ -60,6 +63,8 @@ class SharedResults:
         state, deadline = self._get_state(), monotonic() + seconds
         with state.changed:
             while (kept := self._find(state, key)) is None and (running := state.running) is not None:
+                if monotonic() > running.deadline + _GRACE:
+                    break
                 if not state.changed.wait_for(lambda: running.is_over, deadline - monotonic()):  # called at once
                     raise TimeoutError
                 if running.key == key and running.error is not None:
@@ -68,7 +73,7 @@ class SharedResults:
                     return running.result
             if kept is not None:
                 return kept
-            own = state.running = _Computation(key)
+            own = state.running = _Computation(key, deadline)
         try:
             own.result = compute(deadline - monotonic())
         except Exception as error:
@@ -76,7 +81,9 @@ class SharedResults:
             raise
         finally:
             with state.changed:
-                own.is_over, state.running = True, None
+                own.is_over = True
+                if state.running is own:
+                    state.running = None
                 if own.result is not None:
                     self._keep(state, key, own.result)
                 state.changed.notify_all()

@@ -6,7 +6,7 @@ A converter returns ``None`` for a value that its field cannot represent.
 
 import hashlib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -22,6 +22,9 @@ Number: TypeAlias = int | float
 
 #: The prefix of the sort key of an ObjectId; its bytes follow.
 OBJECT_ID_PREFIX: Final = b"\3"
+
+#: The maximum length of an owner id in bytes of UTF-8.
+MAX_OWNER_BYTES: Final = 1024
 
 _MAX_SAFE_INTEGER: Final = 2**53 - 1  # ECMA-262, Number.MAX_SAFE_INTEGER: browsers round larger ones
 _MAX_ID_BITS: Final = 1024  # far below the size at which Python refuses to format an integer
@@ -151,15 +154,24 @@ def to_id(value: object) -> str | int | None:
 
 
 def to_owner(value: object) -> str | int | list[str | int | None] | None:
-    """Convert an owner id as :func:`to_id` does, and the ids of several owners to a list.
-
-    Numbers that equal an integer of 64 bits are that integer, since they match it as an owner id.
-    """
+    """Convert an owner id as :func:`to_owner_id` does, and the ids of several owners to a list."""
     return [to_owner_id(each) for each in value] if isinstance(value, list) else to_owner_id(value)
 
 
 def to_owner_id(value: object) -> str | int | None:
-    """Convert the id of one owner as :func:`to_owner` does."""
+    """Convert the id of one owner as :func:`to_id` does.
+
+    Numbers that equal an integer of 64 bits are that integer, since they match it as an owner id.
+
+    :returns: ``None`` also for documents, arrays, code, binary data other than UUIDs and text of more than 1,024 bytes,
+        which no owner id matches.
+    """
+    if isinstance(value, str):
+        owner = to_id(value)
+        is_long = len(value.encode("utf-8", "surrogatepass")) > MAX_OWNER_BYTES
+        return None if is_long or isinstance(value, Code) else owner
+    if isinstance(value, Mapping | list | bytes):
+        return None
     if isinstance(value, float | Decimal128) and to_count(value) is not None:  # finite
         number = value.to_decimal() if isinstance(value, Decimal128) else value
         if number == math.floor(number) and fits_int64(int(number)):

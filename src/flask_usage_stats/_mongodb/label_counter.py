@@ -16,16 +16,17 @@ class LabelCounter:
 
     def __init__(self, mapping: CollectionMapping) -> None:
         self._mapping = mapping
-        self._parts: dict[str, tuple[Mapping[str, object], list[Totals]]] = {}
+        self._found: dict[str, LabelTotals] = {}
 
     def add(self, labels: Mapping[str, object], totals: Totals) -> None:
         """Add the totals of some of the projects with these labels.
 
         :raises StoreError: there are more than 10,000 combinations of labels.
         """
-        _, parts = self._parts.setdefault(repr(list(labels.values())), (labels, []))
-        parts.append(totals)
-        if len(self._parts) > _MAX_COMBINATIONS:
+        key = repr(list(labels.values()))
+        known = self._found.get(key, LabelTotals(labels, Totals()))
+        self._found[key] = LabelTotals(labels, add_up([known.totals, totals]))
+        if len(self._found) > _MAX_COMBINATIONS:
             path = self._mapping.paths[max(GROUP_FIELDS, key=self._count_values)]
             raise StoreError(
                 f"more than {_MAX_COMBINATIONS:,} combinations of plan, type and status, most of them due to {path}"
@@ -33,7 +34,7 @@ class LabelCounter:
 
     def finish(self) -> list[LabelTotals]:
         """Return the totals."""
-        return [LabelTotals(labels, add_up(parts)) for labels, parts in self._parts.values()]
+        return list(self._found.values())
 
     def _count_values(self, name: str) -> int:
-        return len({repr(labels[name]) for labels, _ in self._parts.values()})
+        return len({repr(labels[name]) for labels, _ in self._found.values()})

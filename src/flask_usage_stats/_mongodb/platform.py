@@ -81,6 +81,19 @@ class PlatformStore:
         self._results = SharedResults(max_age)
 
 
+class _Identity:
+    """A key for an object, which it does not keep alive. Clients with the same address are equal, but not the same."""
+
+    def __init__(self, value: object) -> None:
+        self._reference, self._id = weakref.ref(value), id(value)
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and self._reference() is other._reference() is not None
+
+
 class _Reading(NamedTuple):
     """What was read, and when the reading began."""
 
@@ -145,7 +158,7 @@ class _Reader:
 
     def _build_key(self, name: Hashable) -> Hashable:
         # The callable that an application passes may return another collection for each request.
-        return weakref.ref(self._collection.database.client), self._collection.full_name, name
+        return _Identity(self._collection.database.client), self._collection.full_name, name
 
     def _read_labels(self, limit: TimeLimit) -> Result:
         return self._read(limit, self._scan.read_labels)

@@ -20,6 +20,7 @@ from .count_expressions import (
     SPLIT_SUMS,
     Expression,
     build_count,
+    is_whole,
     read_totals,
 )
 from .decodable import build_decodable_value, get_uuid_subtype
@@ -79,7 +80,8 @@ def read_owners(
     :param labels: the totals of all projects by their labels, if the selection has filters.
     :raises Exception: the driver's errors in ``DRIVER_ERRORS``.
     """
-    fields = {"count": build_count(mapping.count_path), OWNER: build_owners(mapping.owner_path)}
+    owners = build_owners(mapping.owner_path, get_uuid_subtype(collection.codec_options))
+    fields = {"count": build_count(mapping.count_path), OWNER: owners}
     pipeline = [*_select(collection, mapping, selection, labels, fields), *SPLIT_STAGES, *_OWNER_STAGES]
 
     def read(results: Iterable[Document]) -> tuple[Totals, GroupedTotals]:
@@ -109,9 +111,11 @@ def _build_owner_stages() -> list[Document]:
     ]
     part = {name: f"${name}" for name in ("scale", *MERGED_SUMS)}
     by_owner = {"_id": "$owner", "total": {"$sum": APPROXIMATE_TOTAL}, "parts": {"$push": part}}
+    # As it is returned: owners whose totals are the same double are sorted by their keys.
+    shown = {"$cond": [is_whole("$total"), "$total", {"$convert": {"input": "$total", "to": "double", "onError": 0}}]}
     first = [
         {"$group": by_owner},
-        {"$set": {"isNull": {"$eq": ["$_id", None]}}},
+        {"$set": {"isNull": {"$eq": ["$_id", None]}, "total": shown}},
         {"$sort": {"total": -1, "isNull": 1, "_id": 1}},
         {"$limit": _MAX_OWNERS},
     ]
@@ -150,7 +154,7 @@ def read_rows(
         name: build_decodable_value(f"$document.{mapping.paths[name]}", subtype) for name, _ in fields if name != ID
     }
     if OWNER in row:
-        row[OWNER] = build_stored_owners(f"document.{mapping.owner_path}")
+        row[OWNER] = build_stored_owners(f"document.{mapping.owner_path}", subtype)
     # Only the first documents become rows, which is faster.
     computed = {
         "document": "$$ROOT",
