@@ -10,8 +10,9 @@ from threading import Event, Lock
 
 from flask import Flask
 from pymongo import MongoClient, monitoring
+from support import FAILED
 
-from flask_usage_stats import ProjectStore, create_usage_blueprint
+from flask_usage_stats import PlatformStore, ProjectStore, create_platform_blueprint, create_usage_blueprint
 
 TIMEOUT = 1.0  # seconds, for stores that are expected to fail
 PATIENCE = 5.0  # seconds, for stores that are expected to succeed (the default)
@@ -22,6 +23,7 @@ class Result:
     status: int
     body: bytes
     seconds: float
+    query: str = ""
 
 
 class _Connections(monitoring.ConnectionPoolListener):
@@ -51,8 +53,12 @@ class _Connections(monitoring.ConnectionPoolListener):
 class Host:
     """An application with one client and one signed-in owner."""
 
-    def __init__(self, uri, *, owner="ada", timeout=TIMEOUT, owner_filter=None, **options):
-        self.name = f"host-{secrets.token_hex(6)}"
+    path, failed = "usage", FAILED
+
+    def __init__(
+        self, uri, *, owner="ada", timeout=TIMEOUT, owner_filter=None, collection="projects", name=None, **options
+    ):
+        self.name = name or f"host-{secrets.token_hex(6)}"
         self.owner, self.timeout = owner, timeout
         self.expected = None  # the expected body, if the test has its own projects
         self.connections = _Connections()
@@ -61,18 +67,45 @@ class Host:
         self.connect(uri)
         self.patience = max(timeout, PATIENCE)
         self._app = Flask("application")
-        for limit, name in ((timeout, "api"), (self.patience, "patient")):
-            store = ProjectStore(lambda: self.client.platform.projects, timeout=limit, owner_filter=owner_filter)
-            blueprint = create_usage_blueprint(store, authenticate=lambda: self.owner, name=name, url_prefix=f"/{name}")
-            self._app.register_blueprint(blueprint)
+        for limit, prefix in ((timeout, "api"), (self.patience, "patient")):
+            store = ProjectStore(lambda: self.client.platform[collection], timeout=limit, owner_filter=owner_filter)
+            self._app.register_blueprint(self.build_blueprint(store, limit, prefix))
+
+    def build_blueprint(self, store, timeout, prefix):
+        return create_usage_blueprint(store, authenticate=lambda: self.owner, name=prefix, url_prefix=f"/{prefix}")
 
     def connect(self, uri):
         self.client = MongoClient(uri, **self._options)
 
-    def get(self, *, patient=False):
+    def get(self, query="", *, patient=False):
         began = time.monotonic()
-        response = self._app.test_client().get("/patient/usage" if patient else "/api/usage")
-        return Result(response.status_code, response.data, time.monotonic() - began)
+        response = self._app.test_client().get(f"/{'patient' if patient else 'api'}/{self.path}", query_string=query)
+        return Result(response.status_code, response.data, time.monotonic() - began, query)
+
+    def get_expected(self, result):
+        """Return the body that a complete response must have, or ``None`` if it is that of the owner."""
+        return self.expected
+
+
+class PlatformHost(Host):
+    """An application with the platform view. What it expects is a function that builds the body for a result.
+
+    :param max_age: for how many seconds results may be kept; patient requests share them with the others.
+    """
+
+    path, failed = "usage/platform", b'{"success":false,"message":"Failed to fetch platform usage"}'
+
+    def __init__(self, uri, *, max_age=0, **options):
+        self.max_age, self._results = max_age, None
+        super().__init__(uri, **options)
+
+    def build_blueprint(self, store, timeout, prefix):
+        platform_store = PlatformStore(store, timeout=timeout, max_age=self.max_age)
+        self._results = platform_store._results = self._results or platform_store._results
+        return create_platform_blueprint(platform_store, authorize=lambda: True, name=prefix, url_prefix=f"/{prefix}")
+
+    def get_expected(self, result):
+        return self.expected(result)
 
 
 def connections_of(uri, name):

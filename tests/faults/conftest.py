@@ -16,7 +16,6 @@ from faults.ingests import IngestTrial
 from faults.proxy import Proxy
 from pymongo import MongoClient
 from servers import Mongod, MongoDBMissingError, ReplicaSet
-from support import FAILED
 
 from flask_usage_stats import ProjectStore
 
@@ -132,14 +131,16 @@ class Trial:
         self._hosts = []
         self._threads = set(threading.enumerate())
 
-    def host(self, uri, **options):
-        host = Host(uri, **options)
+    def host(self, uri, kind=Host, **options):
+        host = kind(uri, **options)
         self._hosts.append(host)
         return host
 
-    def healthy(self, host):
-        """Check that the first response without a fault is complete."""
-        self._check(host, host.get(patient=True), {200}, host.patience)
+    def healthy(self, host, query=""):
+        """Check that the first response without a fault is complete, and return it."""
+        result = host.get(query, patient=True)
+        self._check(host, result, {200}, host.patience)
+        return result
 
     def serving(self, host):
         """Check that under a fault the response is complete."""
@@ -162,7 +163,8 @@ class Trial:
 
     def _check(self, host, result, statuses, timeout):
         assert result.status in statuses, result.body[:200]
-        assert result.body == (host.expected or _expected(host.owner) if result.status == 200 else FAILED)
+        expected = host.get_expected(result) or _expected(host.owner) if result.status == 200 else host.failed
+        assert result.body == expected
         assert result.seconds < timeout + GRACE
 
     def nothing_left(self):

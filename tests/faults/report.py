@@ -16,13 +16,14 @@ The figures are from {python}, PyMongo {pymongo} and MongoDB 6.0.5, all on one m
 
 ## Guarantees
 
-- Every response is either complete or the documented error: status 500 and `{{"success": false, "message": "Failed to fetch usage stats"}}`.
+- Every response is either complete or the documented error: status 500 and `{{"success": false, "message": "Failed to fetch usage stats"}}`, or `"Failed to fetch platform usage"` from the platform view.
   Partial results and other servers' error pages never reach the client.
 - The response is sent within the store's `timeout` plus one second.
   Most tests that expect the error use a `timeout` of 1 second, and most that expect complete responses use the default of 5 seconds.
 - The first request after a fault succeeds, except during a replica-set election, which takes a few seconds.
 - No thread, connection or operation on the server is left behind.
 - Each error is logged once, with its cause.
+- The platform view keeps no error, and its totals count each project once, with every request that was counted before `asOf`.
 - A [recorder](counting.md) counts each request once or says why it does not; what a process that is killed has not written is lost.
 - `flask usage ingest` counts each line of an access log once, also if its process is killed.
 
