@@ -337,6 +337,24 @@ class TestReading:
             assert "COLLSCAN" in str(explained)
             assert "IXSCAN" not in str(explained)
 
+    def test_no_cursor_is_left(self, mongo_client, listened, projects, platform_factory):
+        """If the connection fails between two replies, the cursor is closed on the server."""
+        collection, _ = listened
+        projects.insert_many([{"totalRequest": number} for number in range(300)])
+        client = platform_factory(collection).test_client()
+
+        def count_cursors():
+            stages = [{"$currentOp": {"idleCursors": True}}, {"$match": {"type": "idleCursor"}}]
+            return len(list(mongo_client.admin.aggregate(stages)))
+
+        mode = {"times": 1}
+        with fail_point(mongo_client, mode=mode, failCommands=["getMore"], closeConnection=True, appName="listened"):
+            assert client.get(f"{URL}?limit=300").status_code == 500
+        deadline = time.monotonic() + 10
+        while count_cursors() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert count_cursors() == 0
+
     def test_another_collection(self, projects, platform_factory):
         """With *collection*, the totals are read from it."""
         projects.insert_one({"totalRequest": 1})

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from pymongo.collation import Collation
 from pymongo.collection import Collection
+from pymongo.errors import ConnectionFailure
 
 from .._core.fields import GROUP_FIELDS, ID, OWNER, Field
 from .._core.platform_query import INCLUDE, ONLY, Selection
@@ -23,6 +24,7 @@ from .count_expressions import (
     is_whole,
     read_totals,
 )
+from .cursors import kill_cursor
 from .decodable import build_decodable_value, get_uuid_subtype
 from .driver import call_with_collation
 from .label_counter import LabelCounter
@@ -196,6 +198,10 @@ def _select(
 def _run(collection: Collection[Document], pipeline: list[Document], read: Callable[[Iterable[Document]], _T]) -> _T:
     def run(collation: Collation | None) -> _T:
         with collection.aggregate(pipeline, collation=collation, allowDiskUse=True) as cursor:
-            return read(cursor)
+            try:
+                return read(cursor)
+            except ConnectionFailure:
+                kill_cursor(collection, cursor.cursor_id)
+                raise
 
     return call_with_collation(run)

@@ -3,13 +3,11 @@
 import logging
 from collections.abc import Generator, Hashable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from itertools import islice
-from threading import Thread
 from typing import Final
 
 import pymongo
-from bson import Code, DBRef, Int64, ObjectId
+from bson import Code, DBRef, ObjectId
 from bson.errors import InvalidBSON
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
@@ -18,6 +16,7 @@ from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from .._core.fields import ID
 from .._core.hourly import HourlyLimit
 from ..protocols import Owner
+from .cursors import CLOSE_TIMEOUT, kill_cursor
 from .decodable import build_decodable_projection
 from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, TimeLimit, build_store_error, is_collation_refused
 from .indexes import find_serving_index
@@ -27,7 +26,6 @@ from .read_options import ReadOptions, ReadOptionsCache
 _logger: Final = logging.getLogger("flask_usage_stats")
 
 _BATCH_SIZE: Final = 2000  # documents; large enough for few round trips, small enough for little memory
-_CLOSE_TIMEOUT: Final = 0.5  # seconds
 # Error codes of the server: the login failed; no index has the name in the hint; a view has no indexes.
 _AUTHENTICATION_FAILED: Final = 18
 _BAD_HINT: Final = 2
@@ -210,8 +208,8 @@ def _read_replies(cursor: Cursor[Document], limit: TimeLimit) -> Iterator[list[D
             except DRIVER_ERRORS as error:
                 if isinstance(error, OperationFailure) and not read:
                     raise
-                if isinstance(error, ConnectionFailure) and cursor.cursor_id:
-                    _kill_cursor(cursor)
+                if isinstance(error, ConnectionFailure):
+                    kill_cursor(cursor.collection, cursor.cursor_id)
                 raise build_store_error("the projects could not be read", error) from error
             if reply:
                 read += len(reply)
@@ -220,7 +218,7 @@ def _read_replies(cursor: Cursor[Document], limit: TimeLimit) -> Iterator[list[D
                 return
     finally:
         if cursor.alive:
-            with suppress(PyMongoError), pymongo.timeout(_CLOSE_TIMEOUT):
+            with suppress(PyMongoError), pymongo.timeout(CLOSE_TIMEOUT):
                 cursor.close()
 
 
@@ -237,19 +235,3 @@ def _fetch_reply(cursor: Cursor[Document], read: int) -> list[Document]:
     rest = cursor.retrieved - read - 1
     # `to_list` is about 20 % faster than iteration.
     return [first, *cursor.to_list(rest)] if rest else [first]
-
-
-def _kill_cursor(cursor: Cursor[Document]) -> None:
-    """Close a cursor on the server after its connection failed, in a thread, without waiting for the result.
-
-    PyMongo does not close such a cursor, and the server would keep it for ten minutes. The command may fail.
-    """
-    collection = cursor.collection
-    command = {"killCursors": collection.name, "cursors": [Int64(cursor.cursor_id or 0)]}
-    kill = partial(collection.database.command, command, read_preference=collection.read_preference)
-
-    def run() -> None:
-        with suppress(PyMongoError), pymongo.timeout(_CLOSE_TIMEOUT):
-            kill()
-
-    Thread(target=run, name="flask-usage-stats-kill-cursor", daemon=True).start()
