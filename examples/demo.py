@@ -1,4 +1,4 @@
-"""A small demo application that serves the usage and its history, to try with curl.
+"""A small demo application that shows the usage and its history in a page, and serves them to try with curl.
 
     python examples/demo.py
 
@@ -28,7 +28,50 @@ from flask_usage_stats.jwt import jwt_identity
 
 USERS = {"demo": ObjectId("60c72b2f9b1d8b3a4c8e4d21"), "guest": ObjectId("60c72b2f9b1d8b3a4c8e4d22")}
 PASSWORD = "usage"  # noqa: S105 # of a demo that only listens on localhost
+DAYS = 60  # of made-up history, the current day included
+OUTAGE = 40  # days ago
 WEEKEND = (5, 6)  # as datetime.weekday() returns them
+
+#: One click signs in. While the page is open, it visits the projects, so that the numbers grow.
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Usage</title>
+<link rel="icon" href="data:,">
+<style>
+  :root { color-scheme: light dark; background: Canvas; color: CanvasText; font-family: system-ui, sans-serif; }
+  body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+  h1 { margin: 0; }
+  .sign-in { font: inherit; padding: .6em 1.2em; cursor: pointer; }
+</style>
+<script type="module" src="/api/usage/usage-stats.js"></script>
+<script type="module">
+  const element = document.querySelector('usage-stats');
+  document.querySelector('.sign-in').addEventListener('click', async (event) => {
+    event.target.hidden = true;
+    element.token = async () => {
+      const headers = { 'Content-Type': 'application/json' };
+      const body = JSON.stringify({ username: 'demo', password: 'usage' });
+      const response = await fetch('/api/login', { method: 'POST', headers, body });
+      return (await response.json()).token;
+    };
+    const names = ['api-service', 'api-service', 'api-service', 'my-portfolio', 'blog'];
+    setInterval(() => fetch(`/sites/${names[Math.floor(Math.random() * names.length)]}`), 400);
+  });
+</script>
+</head>
+<body>
+<main>
+<usage-stats auth="token" history="60" refresh="5" project-url="/sites/{name}">
+<h1 slot="heading">Usage</h1>
+</usage-stats>
+<button type="button" class="sign-in">Sign in as demo</button>
+</main>
+</body>
+</html>
+"""
 
 
 def project(owner, number, name, project_type, status, plan, requests, updated):
@@ -56,11 +99,13 @@ PROJECTS = [
 
 
 def past_days(today):
-    """Yield the documents of a history that has counted requests on each of the 29 days before today."""
-    yield {"_id": "since", "at": today - timedelta(days=29), "format": 1}
-    for day in (today - timedelta(days=age) for age in range(1, 30)):
+    """Yield the documents of a history that has counted requests on each of the days before today."""
+    yield {"_id": "since", "at": today - timedelta(days=DAYS - 1), "format": 1}
+    for age in range(1, DAYS):
+        day = today - timedelta(days=age)
+        growth = (2 - age / DAYS) * (0.5 if day.weekday() in WEEKEND else 1) * (1 + day.day * 7 % 5 / 10)
         for each in PROJECTS:
-            requests = each["totalRequest"] // (80 if day.weekday() in WEEKEND else 40)
+            requests = 0 if age == OUTAGE else int(each["totalRequest"] / 150 * growth)
             if each["status"] == "live" and requests:
                 # From 07:00 to 22:00 UTC, which are quarters of an hour 28 to 87.
                 quarters = Counter(str(28 + number % 60) for number in range(requests))
@@ -68,10 +113,14 @@ def past_days(today):
 
 
 def create_app(database):
-    """Create an application with a login route, the usage blueprint and a route whose requests are counted."""
+    """Create an application with a page, a login route, the usage blueprint and a route whose requests are counted."""
     app = Flask(__name__)
     app.config["JWT_SECRET_KEY"] = secrets.token_hex(32)
     JWTManager(app)
+
+    @app.get("/")
+    def index():
+        return PAGE
 
     @app.post("/api/login")
     def login():
@@ -91,7 +140,7 @@ def create_app(database):
         return {"message": f"This is {name}."}
 
     store, history = ProjectStore(database.demo_projects), UsageHistory(database.demo_history)
-    app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity, history=history))
+    app.register_blueprint(create_usage_blueprint(store, authenticate=jwt_identity, history=history, element=True))
     recorder = UsageRecorder(store, history=history, interval=0.5)
     recorder.init_app(app, project_id=lambda: g.get("project_id"))
     return app
@@ -127,7 +176,8 @@ def print_commands(app, address):
     """Print curl commands with valid tokens, to be copied."""
     with app.app_context():
         tokens = {name: create_access_token(str(owner), expires_delta=False) for name, owner in USERS.items()}
-    print(f"The demo serves {address}/api/usage. Press Ctrl-C to stop it.\n")
+    print(f"Open {address}/ in a browser. Press Ctrl-C to stop the demo.\n")
+    print("Or paste one of these lines into a second terminal.\n")
     for name, token in tokens.items():
         print(f"As {name}:\n\n  curl -H 'Authorization: Bearer {token}' {address}/api/usage\n")
     print("Visit a project, which counts a request:\n")

@@ -18,6 +18,7 @@ import history
 import http_load
 import ingest
 import measure
+import page_view
 import peers
 import platform_view
 import report
@@ -50,7 +51,7 @@ QUICK = {5: (60, 5), 100: (30, 2), 1_000: (8, 1), 10_000: (2, 1), 100_000: (1, 1
 
 
 #: What ``--only`` can select.
-PARTS = ("endpoint", "counting", "history", "ingest", "platform")
+PARTS = ("endpoint", "counting", "history", "ingest", "platform", "page")
 
 
 def say(text: str) -> None:
@@ -226,6 +227,12 @@ def measure_platform(client: MongoClient[Any], uri: str, *, quick: bool) -> dict
     return found
 
 
+def measure_page(client: MongoClient[Any], *, quick: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"machine": report.machine(client, report.PAGE_PACKAGES)}
+    say("The element in a browser ...")
+    return found | page_view.measure_rows(quick=quick)
+
+
 def save(found: dict[str, Any], path: Path) -> None:
     """Write the results to a file. Parts that were not measured stay as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -262,6 +269,8 @@ def main() -> None:
             found["ingest"] = measure_ingest(client, uri, lines, quick=options.quick)
         if options.only in (None, "platform"):
             found["platform"] = measure_platform(client, uri, quick=options.quick)
+        if options.only in (None, "page"):
+            found["page"] = measure_page(client, quick=options.quick)
         client.drop_database(DATABASE)
 
     save(found, options.json)

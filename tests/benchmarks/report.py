@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 _PACKAGES = ("flask", "pymongo", "orjson", "flask-jwt-extended", "marshmallow", "eve", "gunicorn", "granian")
 COUNTING_PACKAGES = ("flask", "pymongo", "prometheus-client")
 HISTORY_PACKAGES = ("flask", "pymongo", "orjson")
+PAGE_PACKAGES = ("flask", "playwright")
 INGEST_PACKAGES = ("flask", "pymongo", "orjson")
 _COLOURS = {
     "bare read": "#888888",
@@ -67,6 +68,9 @@ def sections(found: dict[str, Any]) -> dict[str, str]:
         parts["ingest figures"] = f"{_stated(ingest['machine'])}\n\n{ingest_tables(ingest)}"
     if platform_view := found.get("platform"):
         parts["platform figures"] = f"{_stated(platform_view['machine'])}\n\n{platform_tables(platform_view)}"
+    if page_view := found.get("page"):
+        facts = page_view["machine"] | {"browser": page_view["browser"]}
+        parts["page figures"] = f"{_stated(facts)}\n\n{page_table(page_view)}"
     return parts
 
 
@@ -315,6 +319,17 @@ def platform_tables(found: dict[str, Any]) -> str:
             ),
         ]
     )
+
+
+def page_table(found: dict[str, Any]) -> str:
+    """Return the table of the element, and the size of its script."""
+    rows = [
+        [f"{int(size):,}", _milliseconds(each["first"]), _milliseconds(each["again"])]
+        for size, each in found["rows"].items()
+    ]
+    table = _table("Element: time to rows in the tree, median", ["rows", "first", "again, in place"], rows)
+    sizes = f"The script has {found['script'] / 1000:.1f} kB, and {found['compressed'] / 1000:.1f} kB with gzip."
+    return f"{table}\n\n{sizes}"
 
 
 def _milliseconds(seconds: float) -> str:

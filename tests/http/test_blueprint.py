@@ -257,9 +257,10 @@ class TestArguments:
     def test_arguments_after_the_store_are_keyword_only(self):
         """Arguments after the store are keyword-only and have the documented defaults."""
         parameters = inspect.signature(create_usage_blueprint).parameters
-        assert list(parameters) == ["store", "authenticate", "history", "name", "url_prefix"]
+        assert list(parameters) == ["store", "authenticate", "history", "element", "name", "url_prefix"]
         assert parameters["authenticate"].kind is inspect.Parameter.KEYWORD_ONLY
-        assert [parameters[name].default for name in ("history", "name", "url_prefix")] == [None, "usage_stats", "/api"]
+        defaults = {"history": None, "element": False, "name": "usage_stats", "url_prefix": "/api"}
+        assert {name: parameters[name].default for name in defaults} == defaults
 
     def test_project_store_is_a_store(self):
         """A ProjectStore is a store, and its construction does not connect to the database."""

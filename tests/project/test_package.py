@@ -16,7 +16,7 @@ def test_wheel(tmp_path):
     pip("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT))
     (wheel,) = tmp_path.glob("flask_usage_stats-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert "flask_usage_stats/py.typed" in names
+    assert {"flask_usage_stats/py.typed", "flask_usage_stats/_page/usage-stats.js"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert all(name.startswith("flask_usage_stats") for name in names)
     pip("install", "--no-deps", "--no-index", "--target", str(tmp_path / "site"), str(wheel))

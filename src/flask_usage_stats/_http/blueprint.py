@@ -14,6 +14,7 @@ from .._mongodb.project_reader import ProjectReader
 from ..errors import ConfigurationError
 from ..protocols import Authenticate, Owner, UsageStore
 from .arguments import validate_callback, validate_url_prefix
+from .element import add_element
 from .history import add_history
 from .requests import negotiate_format, read_query
 from .responses import build_usage_response
@@ -23,20 +24,21 @@ from .views import respond
 _UNVERIFIED_MODULES: Final = ("flask_jwt_extended.utils",)
 
 
-def create_usage_blueprint(
+def create_usage_blueprint(  # noqa: PLR0913 # each parameter describes one part of the blueprint
     store: UsageStore,
     *,
     authenticate: Authenticate,
     history: UsageHistory | None = None,
+    element: bool = False,
     name: str = "usage_stats",
     url_prefix: str = "/api",
 ) -> Blueprint:
     """Build a blueprint that serves ``GET /api/usage`` from a store.
 
-    Registering the blueprint adds one route (two with a history) and the ``flask usage`` command group, and changes
-    nothing else in the application. ``register_blueprint(..., cli_group="name")`` changes the name of the group.
-    The blueprint stores nothing in the application, so it can be registered several times, in several applications
-    and under a parent blueprint.
+    Registering the blueprint adds one route (one more each with a history and with the element) and the ``flask usage``
+    command group, and changes nothing else in the application. ``register_blueprint(..., cli_group="name")`` changes
+    the name of the group. The blueprint stores nothing in the application, so it can be registered several times, in
+    several applications and under a parent blueprint.
 
     The body of a response is JSON (or CSV, if the request selects it):
 
@@ -59,18 +61,23 @@ def create_usage_blueprint(
         it, the blueprint also serves ``GET /api/usage/history``, and requests can ask for the date of each project's
         latest request and for idle projects. The latter is also true if the *fields* of a ``ProjectStore`` contain
         ``lastRequestAt``.
+    :param element: whether the blueprint also serves ``GET /api/usage/usage-stats.js``, the script of the element
+        ``<usage-stats>``, which shows the usage in a page. It contains no data and requires no authentication.
     :param name: the blueprint's name, which is also the first part of the endpoint ``usage_stats.usage``.
     :param url_prefix: the path before ``/usage``. Pass ``""`` if a parent blueprint already has the complete prefix.
     :returns: the blueprint, to be passed to ``register_blueprint``.
     :raises ConfigurationError: *store* is a class or has no method ``iter_projects``, or the method is async;
         *authenticate* is not callable, requires arguments, is a coroutine function or is ``get_jwt_identity`` of
-        flask-jwt-extended, which does not verify the token; *history* is not a ``UsageHistory``; or *url_prefix* is
-        neither ``""`` nor a string that begins with a slash.
+        flask-jwt-extended, which does not verify the token; *history* is not a ``UsageHistory``; *element* is not a
+        boolean; or *url_prefix* is neither ``""`` nor a string that begins with a slash.
     :raises ValueError: *name* is empty or contains a dot (checked by Flask).
 
     .. versionadded:: 0.1.0
     """
-    _validate_arguments(store, authenticate, history, url_prefix)
+    _validate_arguments(store, authenticate, history)
+    if not isinstance(element, bool):
+        raise ConfigurationError(f"element must be True or False, got {short_repr(element)}")
+    validate_url_prefix(url_prefix)
     reader = ProjectReader(store, history)
     blueprint = Blueprint(name, __name__, url_prefix=url_prefix, cli_group="usage")
     add_commands(blueprint, reader)
@@ -90,12 +97,12 @@ def create_usage_blueprint(
 
     if history is not None:
         add_history(blueprint, reader, history, authenticate)
+    if element:
+        add_element(blueprint)
     return blueprint
 
 
-def _validate_arguments(
-    store: UsageStore, authenticate: Authenticate, history: UsageHistory | None, url_prefix: str
-) -> None:
+def _validate_arguments(store: UsageStore, authenticate: Authenticate, history: UsageHistory | None) -> None:
     method = getattr(store, "iter_projects", None)
     # A PyMongo collection has every attribute: `collection.iter_projects` is the sub-collection of that name.
     if isinstance(store, type) or not callable(method) or hasattr(method.__class__, "with_options"):
@@ -117,4 +124,3 @@ def _validate_arguments(
         raise ConfigurationError(
             f"history must be a UsageHistory, such as UsageHistory(db.usage_history); got {short_repr(history)}"
         )
-    validate_url_prefix(url_prefix)

@@ -1,0 +1,189 @@
+"""Filters, search, order, pages and the download."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from browser.hosted import PROJECTS, names, settle
+
+
+def click(page, name, **options):
+    """Click a button, and wait for the response."""
+    number = page.evaluate("events.length")
+    page.get_by_role("button", name=name, exact=True, **options).click()
+    page.wait_for_function("(number) => events.length > number", arg=number)
+    settle(page)
+
+
+def groups(page):
+    return page.locator("[part=group] > :first-child").all_inner_texts()
+
+
+def test_group_by(host, show):
+    """The buttons choose what the breakdown is by, and say which is pressed."""
+    page = show()
+    buttons = page.locator("[part=group-by] button")
+    assert buttons.all_inner_texts() == ["Plan", "Type", "Status"]
+    for name, expected in (("Type", ["node", "static", "docker"]), ("Status", ["live", "stopped"])):
+        click(page, name)
+        assert groups(page) == expected
+        assert page.locator("[part=group-by] [aria-pressed=true]").all_inner_texts() == [name]
+        assert page.locator("[part=groups] th").first.inner_text() == name
+
+
+def test_groups_filter(host, show):
+    """The first control of a group filters, also the one without a value; the total and the groups follow."""
+    page = show()
+    assert not page.get_by_role("button", name="Show all").is_visible()
+    click(page, "pro")
+    assert names(page) == ["my-portfolio", "blog"]
+    assert page.locator("[part=total]").inner_text() == "38,320"
+    assert page.locator("[part=group] button").get_attribute("aria-pressed") == "true"
+    click(page, "Show all")
+    assert len(names(page)) == len(PROJECTS)
+    click(page, "none")
+    assert names(page) == ["worker", "auth"]
+    assert host.queries()[-1]["without"] == "plan"
+    click(page, "Type")
+    click(page, "docker")
+    assert names(page) == ["worker"]
+    click(page, "docker")
+    assert names(page) == ["worker", "auth"]
+    click(page, "Show all")
+    assert len(names(page)) == len(PROJECTS)
+
+
+def test_history_follows_the_filters(host, show):
+    """The chart is that of the filtered projects."""
+    host.fill_history({1: 100}, 5)
+    page = show('history="5"')
+    highest = page.locator("[part=history] small").first
+    assert highest.inner_text() == "highest: 100"
+    click(page, "pro")
+    assert highest.inner_text() == "highest: 0"
+    assert host.queries("/api/usage/history")[-1]["plan"] == "pro"
+
+
+def test_search(host, show):
+    """What is typed selects projects by their names, after a pause."""
+    page = show()
+    page.get_by_role("searchbox").press_sequentially("APP", delay=30)
+    page.wait_for_function("events.length === 2")
+    assert names(page) == ["test-app"]
+    assert [query.get("search") for query in host.queries()] == [None, "APP"]
+    page.get_by_role("searchbox").fill("nothing")
+    page.wait_for_function("events.length === 3")
+    assert page.locator("[part=empty]").inner_text() == "No project matches."
+    page.get_by_role("searchbox").fill("")
+    page.wait_for_function("events.length === 4")
+    assert len(names(page)) == len(PROJECTS)
+
+
+@pytest.mark.parametrize(
+    ("order", "first"),
+    [
+        ("Fewest requests", "test-app"),
+        ("Name", "api-service"),
+        ("Newest", "test-app"),
+        ("Most requests", "api-service"),
+    ],
+)
+def test_order(host, show, order, first):
+    """The one select has four orders; the newest are shown with the date of creation."""
+    page = show()
+    select = page.locator("select")
+    assert select.locator("option").all_inner_texts() == ["Most requests", "Fewest requests", "Name", "Newest"]
+    if order == "Most requests":
+        select.select_option("Name")
+        page.wait_for_function("events.length === 2")
+    select.select_option(order)
+    page.wait_for_function("(n) => events.length === n", arg=3 if order == "Most requests" else 2)
+    assert names(page)[0] == first
+    day = page.locator("[part=row] > :last-child").first.inner_text()
+    heading = page.locator("[part=ranking] thead th").last.inner_text()
+    assert (heading, day[:3]) == (("Created", "Jan") if order == "Newest" else ("Changed", "Mar"))
+
+
+def test_only_unused(host, show):
+    """The button selects projects without requests, and says whether it is pressed."""
+    page = show()
+    button = page.get_by_role("button", name="Only unused")
+    assert button.get_attribute("aria-pressed") == "false"
+    click(page, "Only unused")
+    assert button.get_attribute("aria-pressed") == "true"
+    assert names(page) == ["test-app"]
+    assert page.locator("[part=total]").inner_text() == "0"
+    click(page, "Only unused")
+    assert len(names(page)) == len(PROJECTS)
+
+
+def many(number):
+    return [(f"project-{index:04}", "node", "live", "pro", number - index) for index in range(number)]
+
+
+def test_show_more(host, show):
+    """The button adds as many rows, keeps the old ones, and goes away at the end. A refresh shows as many as before."""
+    host.fill(many(60))
+    page = show('project-url="/projects/{_id}"')
+    assert len(names(page)) == 25
+    page.evaluate("window.first = document.querySelector('usage-stats').shadowRoot.querySelector('[part=row]')")
+    click(page, "Show more")
+    assert names(page) == [name for name, *_ in many(60)][:50]
+    click(page, "Refresh")
+    assert len(names(page)) == 50
+    click(page, "Show more")
+    assert len(names(page)) == 60
+    assert not page.get_by_role("button", name="Show more").is_visible()
+    assert page.evaluate("first.isConnected")
+    assert page.evaluate("document.querySelector('usage-stats').shadowRoot.activeElement.textContent") == "project-0059"
+    click(page, "Only unused")
+    click(page, "Only unused")
+    assert len(names(page)) == 25
+
+
+def test_more_than_a_page_of_the_api(host, show):
+    """Beyond the largest page of the API, rows come from several requests."""
+    host.fill(many(1100))
+    page = show('limit="1050"')
+    assert names(page) == [name for name, *_ in many(1100)][:1050]
+    assert [query["limit"] for query in host.queries()] == ["1000", "50"]
+    assert page.locator("[part=note]").inner_text().startswith("1,050 of 1,100 shown")
+
+
+def test_download(host, show):
+    """The file has exactly the filtered projects in their order, after a byte order mark."""
+    host.fill([*PROJECTS, ("müller", "node", "live", "pro", 5)])
+    page = show('limit="1"')
+    click(page, "pro")
+    page.locator("select").select_option("Fewest requests")
+    settle(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    assert download.value.suggested_filename.startswith("usage-20")
+    content = Path(download.value.path()).read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf_id,name,")
+    rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+    assert [row["name"] for row in rows] == ["müller", "blog", "my-portfolio"]
+
+
+def test_download_with_a_token(host, show):
+    """The download works with tokens, which are in no address."""
+    host.tokens = {"secret"}
+    page = show('auth="token"')
+    page.evaluate("document.querySelector('usage-stats').token = 'secret'")
+    page.wait_for_function("events.length === 1")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    assert "secret" not in download.value.url
+    assert b"my-portfolio" in Path(download.value.path()).read_bytes()
+
+
+def test_download_that_fails(host, show):
+    """A failure is shown like any other."""
+    page = show()
+    host.owner = None
+    page.get_by_role("button", name="Download CSV").click()
+    page.wait_for_function("events.length === 2")
+    assert page.evaluate("events[1][0]") == "usage-unauthenticated"
+    assert not names(page)

@@ -1,0 +1,442 @@
+"""The element's attributes, properties, events, slots, parts and CSS properties."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from browser.hosted import PAGE, error_response, names, serve
+
+ROOT = "document.querySelector('usage-stats').shadowRoot"
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+class TestAttributes:
+    def test_src(self, host, show):
+        """``src`` is where the API is; by default, it is next to the script."""
+        page = show('src="/v2/usage/"', waits=False)
+        page.wait_for_function("events.length === 1")
+        assert page.evaluate("events[0]") == ["usage-error", {"status": 404, "message": "NOT FOUND"}]
+        assert page.evaluate("document.querySelector('usage-stats').src") == "/v2/usage"
+        page.evaluate("document.querySelector('usage-stats').src = '/api/usage'")
+        page.wait_for_function("events.length === 2")
+        assert names(page)
+        assert page.evaluate("document.querySelector('usage-stats').getAttribute('src')") == "/api/usage"
+
+    def test_prefix(self, show, page):
+        """Behind a prefix, everything is found without an attribute."""
+        with serve("/app/v1") as host:
+            host.fill()
+            show(at=host)
+            assert names(page)
+            assert page.evaluate("document.querySelector('usage-stats').src") == f"{host.origin}/app/v1/api/usage"
+
+    @pytest.mark.parametrize(
+        ("value", "pressed"), [("type", "Type"), ("projectType", "Type"), ("status", "Status"), ("x", "Plan")]
+    )
+    def test_group_by(self, show, value, pressed):
+        """``group-by`` says what the breakdown is by at first."""
+        page = show(f'group-by="{value}"')
+        assert page.locator("[part=group-by] [aria-pressed=true]").inner_text() == pressed
+
+    @pytest.mark.parametrize(("value", "sent"), [("3", "3"), ("0", "25"), ("-5", "1"), ("x", "25"), ("2.9", "2")])
+    def test_limit(self, host, show, value, sent):
+        """``limit`` is the number of projects that are shown at first."""
+        page = show(f'limit="{value}"')
+        assert host.queries()[0]["limit"] == sent
+        assert len(names(page)) == min(int(sent), 7)
+
+    def test_project_url(self, host, show):
+        """``project-url`` makes links, in which fields are encoded."""
+        host.fill([("a/b?c", "node", "live", "pro", 5)])
+        page = show('project-url="/projects/{name}?id={_id}&x={missing}"')
+        link = page.locator("[part=link]")
+        assert link.get_attribute("href") == "/projects/a%2Fb%3Fc?id=0&x="
+        page.evaluate("document.querySelector('usage-stats').removeAttribute('project-url')")
+        page.wait_for_function("events.length === 2")
+        assert link.evaluate("(node) => node.localName") == "span"
+        assert link.inner_text() == "a/b?c"
+
+    def test_history(self, host, show):
+        """``history`` is the number of days, in the browser's time zone."""
+        page = show('history="30"')
+        (query,) = host.queries("/api/usage/history")
+        assert query == {"from": f"{TODAY - timedelta(days=29):%Y-%m-%d}", "tz": "UTC"}
+        page.evaluate("document.querySelector('usage-stats').setAttribute('history', '7')")
+        page.wait_for_function("events.length === 2")
+        assert host.queries("/api/usage/history")[1]["from"] == f"{TODAY - timedelta(days=6):%Y-%m-%d}"
+
+    @pytest.mark.parametrize("attributes", ["", 'history=""', 'history="0"', 'history="x"'])
+    def test_no_history(self, host, show, attributes):
+        """Without days, the history is never asked for."""
+        page = show(attributes)
+        assert not host.queries("/api/usage/history")
+        assert not page.locator("[part=history]").is_visible()
+
+    def test_language(self, show):
+        """Numbers and dates have the form of the nearest ancestor's language."""
+        page = show(body='<div lang="de-DE"><usage-stats></usage-stats></div>')
+        assert page.locator("[part=total]").inner_text() == "129.626"
+        assert page.locator("[part=row] td").last.inner_text() == "07.03.2024"
+        page.evaluate("document.querySelector('usage-stats').lang = 'en'")
+        assert page.locator("[part=total]").inner_text() == "129,626"
+
+    @pytest.mark.parametrize("language", ["x", "not a language", "zz", "12"])
+    def test_language_that_does_not_exist(self, show, language):
+        """Another value is English."""
+        page = show(body=f'<div lang="{language}"><usage-stats></usage-stats></div>')
+        assert page.locator("[part=total]").inner_text() == "129,626"
+
+    def test_language_in_a_shadow_tree(self, show):
+        """The language is found through the shadow trees around the element."""
+        script = (
+            "<script>addEventListener('DOMContentLoaded', () => document.getElementById('outer')"
+            ".attachShadow({mode: 'open'}).append(document.createElement('usage-stats')))</script>"
+        )
+        page = show(body='<div lang="de"><div id="outer"></div></div>', head=script, waits=False)
+        page.locator("[part=total]", has_text="129.626").wait_for()
+
+    def test_direction(self, show):
+        """The layout follows the direction of the nearest ancestor."""
+        page = show(body='<div dir="rtl"><usage-stats></usage-stats></div>')
+        box = page.locator("[part=row]").first.bounding_box()
+        number = page.locator("[part=row] [part=link]").first.bounding_box()
+        assert number["x"] > box["x"] + box["width"] / 2
+
+    def test_standalone(self, show):
+        """``standalone`` has a background, a color and a font of its own, light and dark."""
+        page = show("standalone")
+        style = "getComputedStyle(document.querySelector('usage-stats'))"
+        colors = set()
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            colors.add((page.evaluate(f"{style}.backgroundColor"), page.evaluate(f"{style}.color")))
+        assert len(colors) == 2
+        assert "rgba(0, 0, 0, 0)" not in str(colors)
+
+
+class TestProperties:
+    def test_strings(self, show):
+        """``strings`` replaces texts, and the static ones are those of a language."""
+        page = show(body='<div lang="de-AT"><usage-stats></usage-stats></div>')
+        page.evaluate(
+            "async () => { const { UsageStats } = await import('/api/usage/usage-stats.js');"
+            " UsageStats.strings.de = { refresh: 'Aktualisieren', more: 'Mehr' };"
+            " document.querySelector('usage-stats').strings = { csv: 'CSV' }; }"
+        )
+        buttons = page.get_by_role("button").all_inner_texts()
+        assert {"Aktualisieren", "CSV", "Only unused"} <= set(buttons)
+        page.evaluate("document.querySelector('usage-stats').strings = null")
+        assert "Download CSV" in page.get_by_role("button").all_inner_texts()
+
+    def test_refresh(self, host, show):
+        """``refresh()`` returns a promise that is fulfilled when the response is shown."""
+        page = show()
+        host.projects.update_one({"_id": 0}, {"$set": {"name": "renamed"}})
+        page.evaluate("document.querySelector('usage-stats').refresh()")
+        assert names(page)[0] == "renamed"
+
+    def test_export(self, show):
+        """The script exports the class, and can be loaded twice."""
+        page = show()
+        page.evaluate("import('/api/usage/usage-stats.js?again')")
+        assert page.evaluate(
+            "async () => (await import('/api/usage/usage-stats.js')).UsageStats === customElements.get('usage-stats')"
+        )
+
+
+class TestEvents:
+    def test_open(self, host, show):
+        """A click on a project can be taken over by a router."""
+        page = show('project-url="/projects/{name}"')
+        page.evaluate("addEventListener('usage-open', (event) => event.preventDefault())")
+        page.get_by_role("link", name="blog").click()
+        kind, detail = page.evaluate("events.at(-1)")
+        assert (kind, detail["project"]["name"], detail["project"]["_id"]) == ("usage-open", "blog", 2)
+        assert page.url.endswith("/page")
+        page.get_by_role("link", name="blog").press("Enter")
+        assert page.evaluate("events.filter(([type]) => type === 'usage-open').length") == 2
+
+    def test_open_by_the_browser(self, host, show):
+        """Without a listener, the browser follows the link; a click with a modifier is always the browser's."""
+        page = show('project-url="/projects/{name}"')
+        with page.context.expect_page() as opened:
+            page.get_by_role("link", name="blog").click(modifiers=["ControlOrMeta"])
+        opened.value.close()
+        assert page.evaluate("events.length") == 1
+        page.get_by_role("link", name="blog").click()
+        page.wait_for_url("**/projects/blog")
+
+    def test_large_totals(self, host, show):
+        """Counts beyond 2**53 are exact, and a total is a BigInt then."""
+        host.projects.insert_one({"owner": "ada", "name": "huge", "totalRequest": 2**60 + 1})
+        page = show()
+        number = f"{2**60 + 1:,}"
+        assert page.locator("[part=row] .bars").first.inner_text() == number
+        assert page.evaluate("typeof events[0][1].totalRequests") == "bigint"
+        assert page.locator("[part=total]").inner_text() == f"{2**60 + 1 + 129_626:,}"
+
+    def test_events_leave_shadow_trees(self, show):
+        """Events bubble through the shadow trees around the element."""
+        page = show()
+        assert page.evaluate(
+            "() => new Promise((done) => { const outer = document.createElement('div'); document.body.append(outer);"
+            " outer.addEventListener('usage-load', (event) => done(event.composed && event.bubbles));"
+            " outer.attachShadow({mode: 'open'}).append(document.createElement('usage-stats')); })"
+        )
+
+
+class TestSlotsAndParts:
+    def test_slots(self, host, show):
+        """Each slot has its place, and replaces what is there."""
+        host.fill([])
+        body = "<usage-stats>" + "".join(
+            f'<b slot="{name}">my {name}</b>' for name in ("heading", "summary", "actions", "empty", "unauthenticated")
+        )
+        page = show(body=f"{body}</usage-stats>")
+        for name in ("heading", "summary", "actions", "empty"):
+            assert page.get_by_text(f"my {name}").is_visible()
+        assert not page.get_by_text("my unauthenticated").is_visible()
+        assert not page.get_by_text("No projects yet.").is_visible()
+        assert not page.get_by_role("heading", name="Usage").is_visible()
+        host.owner = None
+        page.get_by_role("button", name="Refresh").click()
+        page.get_by_text("my unauthenticated").wait_for()
+        assert not page.get_by_text("my summary").is_visible()
+
+    def test_parts(self, host, show):
+        """A host can style every part from outside."""
+        host.fill([(f"p{n}", "node", "live", "pro", n) for n in range(30)])
+        parts = [
+            "base",
+            "progress",
+            "note",
+            "error",
+            "summary",
+            "total",
+            "projects",
+            "history",
+            "chart",
+            "groups",
+            "group-by",
+            "group",
+            "toolbar",
+            "table",
+            "ranking",
+            "row",
+            "link",
+            "track",
+            "bar",
+            "button",
+            "select",
+            "empty",
+        ]
+        style = "".join(
+            f"usage-stats::part({part}) {{ outline-color: rgb({index}, 2, 3); }}" for index, part in enumerate(parts)
+        )
+        page = show('history="3"', head=f"<style>{style}</style>")
+        for index, part in enumerate(parts):
+            found = page.locator(f"[part~={part}]").first.evaluate("(node) => getComputedStyle(node).outlineColor")
+            assert found == f"rgb({index}, 2, 3)", part
+
+    def test_css_properties(self, show):
+        """The CSS properties set the colors, the corners and the font."""
+        style = "usage-stats { --usage-accent: rgb(1, 2, 3); --usage-track: rgb(4, 5, 6); --usage-line: rgb(7, 8, 9);"
+        style += " --usage-muted: rgb(10, 11, 12); --usage-radius: 13px; --usage-font: monospace; }"
+        page = show(head=f"<style>{style}</style>")
+
+        def get(selector, name):
+            return page.locator(selector).first.evaluate(f"(node) => getComputedStyle(node).{name}")
+
+        assert get("[part=bar]", "backgroundColor") == "rgb(1, 2, 3)"
+        assert get("[part=track]", "backgroundColor") == "rgb(4, 5, 6)"
+        assert get("[part=row]", "borderBlockEndColor") == "rgb(7, 8, 9)"
+        assert get("[part=note]", "color") == "rgb(10, 11, 12)"
+        assert get("[part~=button]", "borderTopLeftRadius") == "13px"
+        assert get("[part=total]", "fontFamily") == "monospace"
+
+    def test_names_are_text(self, host, show):
+        """Markup in a name is text."""
+        evil = '<img src=x onerror="window.hacked=1"><script>hacked=1</script>'
+        host.projects.insert_one(
+            {"owner": "ada", "name": evil, "plan": evil, "totalRequest": 10**6, "projectType": evil}
+        )
+        page = show()
+        assert names(page)[0] == evil
+        assert page.locator("[part=group] > :first-child").first.inner_text() == evil.casefold()
+        assert page.evaluate("window.hacked") is None
+
+    def test_odd_values(self, host, show):
+        """Missing and null values, dates as text, fractions and negative counts are shown."""
+        host.projects.delete_many({})
+        host.projects.insert_many(
+            [
+                {"_id": 1, "owner": "ada"},
+                {"_id": "x" * 300, "owner": "ada", "name": "", "totalRequest": 2.5, "updatedAt": "yesterday"},
+                {"_id": 3, "owner": "ada", "name": None, "totalRequest": -7, "plan": "p" * 150, "updatedAt": None},
+                {"_id": 4, "owner": "ada", "name": "n" * 500, "totalRequest": 10**6},
+            ]
+        )
+        page = show(body='<div style="width: 400px"><usage-stats></usage-stats></div>')
+        assert names(page) == ["n" * 500, "x" * 300, "1", "3"]
+        numbers = page.locator("[part=row] .bars").all_inner_texts()
+        assert numbers == ["1,000,000", "2.5", "0", "-7"]
+        assert page.locator("[part=row] > :last-child").all_text_contents()[1] == "yesterday"
+        assert page.locator("[part=group] button").all_inner_texts() == ["none"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1100
+        width = page.locator("[part=base]").evaluate("(node) => [node.scrollWidth, node.clientWidth]")
+        assert width[0] <= width[1]
+
+
+class TestHistory:
+    def test_days(self, host, show):
+        """A child per day: no data, zero and today look different, and the table has words for them."""
+        host.fill_history({0: 5, 1: 2100, 3: 800}, 4)
+        page = show('history="7"')
+        days = page.locator("[part=chart] > *")
+        assert days.count() == 7
+        assert page.locator("[part=chart] > :not(div)").count() == 0
+        backgrounds = days.evaluate_all("(nodes) => nodes.map((node) => getComputedStyle(node).backgroundImage)")
+        heights = days.evaluate_all("(nodes) => nodes.map((node) => node.getBoundingClientRect().height)")
+        colors = days.evaluate_all("(nodes) => nodes.map((node) => getComputedStyle(node).backgroundColor)")
+        assert "gradient" in backgrounds[0]  # no data
+        assert (backgrounds[4], heights[4]) == ("none", 0)  # zero
+        assert "gradient" in backgrounds[6]  # today
+        assert backgrounds[0] != backgrounds[6]
+        assert backgrounds[5] == "none"
+        assert colors[5] != "rgba(0, 0, 0, 0)"
+        assert heights[5] > heights[3] > heights[6] > 0
+        page.get_by_text("As a table").click()
+        cells = page.locator("[part=history] tbody td").all_inner_texts()
+        assert not re.search(r"\d", cells[0])
+        assert (cells[0], cells[4], cells[5], cells[6]) == ("no data", "0", "2,100", "5 so far")
+        assert page.locator("[part=history] tbody th").last.inner_text() == f"{TODAY:%b} {TODAY.day}, {TODAY.year}"
+
+    def test_at_most_once_a_minute(self, host, show, page):
+        """The history is asked for once a minute, whatever ``refresh`` says."""
+        page.clock.install()
+        host.fill_history({0: 5}, 4)
+        show('history="7" refresh="5"')
+        for number in range(2, 12):  # 50 seconds
+            page.clock.run_for(5_000)
+            page.wait_for_function("(number) => events.length === number", arg=number)
+        page.evaluate("document.querySelector('usage-stats').refresh()")
+        assert len(host.queries("/api/usage")) == 12
+        assert len(host.queries("/api/usage/history")) == 1
+        page.clock.run_for(10_000)
+        page.wait_for_function("events.length >= 13")
+        page.evaluate("document.querySelector('usage-stats').refresh()")
+        assert len(host.queries("/api/usage/history")) == 2
+
+    def test_missing(self, host, show):
+        """Without a history at the host, there is no chart, and no error."""
+        host.replace = lambda path: error_response(404) if path.endswith("history") else None
+        page = show('history="7"')
+        assert names(page)
+        assert not page.locator("[part=history]").is_visible()
+        assert not page.locator("[part=error]").is_visible()
+        assert [event[0] for event in page.evaluate("events")] == ["usage-load"]
+
+    def test_failure(self, host, show):
+        """If only the history fails, the rest is shown."""
+        host.replace = lambda path: error_response(500, "x") if path.endswith("history") else None
+        page = show('history="7"')
+        assert names(page)
+        assert page.locator("[part=error]").inner_text().startswith("The requests per day could not be loaded.")
+        assert [event[0] for event in page.evaluate("events")] == ["usage-load", "usage-error"]
+
+
+class TestRefresh:
+    def test_polling(self, host, show, page):
+        """``refresh`` polls, at least 5 seconds apart, and not while the page is hidden."""
+        page.clock.install()
+        show('refresh="1"')
+        assert len(host.requests) == 1
+        page.clock.run_for(4_000)
+        assert len(host.requests) == 1
+        page.clock.run_for(1_500)
+        page.wait_for_function("events.length === 2")
+        page.evaluate(
+            "Object.defineProperty(document, 'hidden', { configurable: true, get: () => window.away });"
+            "window.away = true; document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        page.clock.run_for(60_000)
+        assert len(host.requests) == 2
+        page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait_for_function("events.length === 3")
+        page.clock.run_for(5_500)
+        page.wait_for_function("events.length === 4")
+
+    def test_polling_goes_on_after_a_failure(self, host, show, page):
+        """After a failure, the element recovers by itself."""
+        page.clock.install()
+        show('refresh="5"')
+        host.replace = lambda path: error_response(500)
+        page.clock.run_for(5_500)
+        page.wait_for_function("events.length === 2")
+        host.replace = None
+        page.clock.run_for(5_500)
+        page.wait_for_function("events.length === 3")
+        assert not page.locator("[part=error]").is_visible()
+
+    def test_nothing_changed(self, host, show):
+        """A refresh is a conditional request, and a 304 keeps the nodes and the focus."""
+        page = show('project-url="/projects/{_id}"')
+        page.get_by_role("link", name="blog").focus()
+        page.evaluate(f"window.rows = [...{ROOT}.querySelectorAll('[part=row], [part=row] *')]")
+        page.evaluate("document.querySelector('usage-stats').refresh()")
+        assert host.requests[1][2]["If-None-Match"]
+        assert page.evaluate(
+            f"rows.every((node, index) => node === [...{ROOT}.querySelectorAll('[part=row], [part=row] *')][index])"
+        )
+        assert page.evaluate(f"{ROOT}.activeElement.textContent") == "blog"
+        assert page.evaluate("events.length") == 2
+
+    def test_order_changed(self, host, show):
+        """If projects change places, their nodes move, and the focus stays."""
+        page = show('project-url="/projects/{_id}"')
+        page.get_by_role("link", name="blog").focus()
+        page.evaluate(f"window.row = {ROOT}.activeElement")
+        host.projects.update_one({"name": "blog"}, {"$set": {"totalRequest": 10**6}})
+        page.evaluate("document.querySelector('usage-stats').refresh()")
+        assert names(page)[0] == "blog"
+        assert page.evaluate(f"{ROOT}.activeElement === row && row.isConnected")
+
+    def test_removed_and_added(self, host, show):
+        """An element that leaves the page stops, and one that comes back loads."""
+        page = show('refresh="5"')
+        page.evaluate("window.element = document.querySelector('usage-stats'); element.remove()")
+        page.wait_for_timeout(100)
+        number = len(host.requests)
+        page.evaluate("document.querySelector('main').append(element)")
+        page.wait_for_function("events.length === 2")
+        assert len(host.requests) == number + 1
+
+    def test_several_on_a_page(self, host, show):
+        """Several elements do not disturb each other."""
+        page = show(body='<usage-stats limit="1"></usage-stats><usage-stats limit="2"></usage-stats>')
+        page.wait_for_function("events.length === 2")
+        assert names(page) == ["api-service", "api-service", "my-portfolio"]
+
+
+def test_strict_policy(host, page):
+    """Under a strict policy with trusted types, and behind a prefix, everything works."""
+    with serve("/app") as strict:
+        strict.fill()
+        strict.fill_history({0: 5, 1: 100}, 3)
+        strict.headers = {"Content-Security-Policy": "default-src 'self'; require-trusted-types-for 'script'"}
+        strict.html = PAGE.format(
+            head="", body='<usage-stats history="5" project-url="/p/{_id}"></usage-stats>', prefix="/app"
+        )
+        messages = []
+        page.on("console", lambda message: messages.append(message.text))
+        page.goto(f"{strict.origin}/app/page")
+        page.locator("[part=row]").last.wait_for()
+        page.get_by_role("button", name="pro", exact=True).click()
+        page.get_by_role("button", name="Show all").wait_for()  # a policy without eval allows no other wait
+        page.locator("[part=note]", has_text="2 of 2").wait_for()
+        assert names(page) == ["my-portfolio", "blog"]
+        assert page.locator("[part=bar]").first.bounding_box()["width"] > 100
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download CSV").click()
+        assert download.value.path()
+        assert not [text for text in messages if "favicon" not in text and "404" not in text]

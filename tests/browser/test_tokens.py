@@ -1,0 +1,159 @@
+"""Cookies and bearer tokens."""
+
+import pytest
+from browser.hosted import names, serve
+
+SET = "(token) => { document.querySelector('usage-stats').token = token; }"
+
+
+def events(page):
+    return page.evaluate("events.map(([type]) => type)")
+
+
+def authorizations(host, path="/api/usage"):
+    return [headers.get("Authorization") for each, _, headers in host.requests if each == path]
+
+
+def test_cookies(host, show):
+    """Without a token, a request has the cookies of the page, and no more."""
+    host.cookie = "session=ada"
+    page = show(waits=False)
+    page.wait_for_function("events.length === 1")
+    assert events(page) == ["usage-unauthenticated"]
+    page.context.add_cookies([{"name": "session", "value": "ada", "url": host.origin, "httpOnly": True}])
+    page.evaluate("document.querySelector('usage-stats').refresh()")
+    page.wait_for_function("events.length === 2")
+    assert names(page)
+    assert authorizations(host) == [None, None]
+
+
+def test_nothing_is_asked_before_there_is_a_token(host, show):
+    """With ``auth="token"``, the element waits until a token is set, without any words."""
+    host.tokens = {"secret"}
+    page = show('auth="token" history="7"')
+    page.wait_for_timeout(300)
+    assert not host.requests
+    assert not page.get_by_role("link", name="Sign in").is_visible()
+    page.evaluate(SET, "secret")
+    page.wait_for_function("events.length === 1")
+    assert names(page)
+    assert authorizations(host) == ["Bearer secret"]
+    assert authorizations(host, "/api/usage/history") == ["Bearer secret"]
+
+
+def test_token_before_the_definition(host, show):
+    """A token that a page sets before the script has loaded is used, and cannot be read afterwards."""
+    host.tokens = {"secret"}
+    script = "<script>addEventListener('DOMContentLoaded', () => {"
+    script += " document.querySelector('usage-stats').token = 'secret'; }, { once: true });</script>"
+    page = show('auth="token"', head=script)
+    page.wait_for_function("events.length === 1")
+    assert names(page)
+    assert page.evaluate("document.querySelector('usage-stats').token") is None
+
+
+def test_token_is_nowhere(host, show):
+    """A token is neither in the markup nor in an address nor in a storage, and cannot be read."""
+    host.tokens = {"secret"}
+    page = show('auth="token"')
+    page.evaluate(SET, "secret")
+    page.wait_for_function("events.length === 1")
+    element = "document.querySelector('usage-stats')"
+    html = page.evaluate(f"document.documentElement.outerHTML + {element}.shadowRoot.querySelector('div').outerHTML")
+    assert "secret" not in html
+    assert "secret" not in page.evaluate("JSON.stringify([location.href, {...localStorage}, {...sessionStorage}])")
+    assert page.evaluate(f"{element}.token") is None
+    assert "secret" not in page.evaluate(f"JSON.stringify(Object.entries({element}))")
+
+
+def test_token_of_another_user(host, show):
+    """A new token takes the numbers of the former user off the screen at once; none signs out."""
+    host.tokens = {"one", "two"}
+    page = show('auth="token"')
+    page.evaluate(SET, "one")
+    page.wait_for_function("events.length === 1")
+    assert page.evaluate(
+        "() => { const element = document.querySelector('usage-stats'); element.token = 'two';"
+        " return element.shadowRoot.querySelectorAll('[part=row]').length; }"
+    ) == 0  # fmt: skip
+    page.wait_for_function("events.length === 2")
+    assert names(page)
+    page.evaluate(SET, None)
+    page.get_by_role("link", name="Sign in").wait_for()
+    assert not names(page)
+    assert len(host.requests) == 2
+
+
+FUNCTION = """(plan) => {
+  window.calls = [];
+  document.querySelector('usage-stats').token = async (rejected) => {
+    calls.push(rejected);
+    const step = plan[Math.min(calls.length - 1, plan.length - 1)];
+    if (step === 'throw') throw new Error('no network');
+    return step;
+  };
+}"""
+
+
+@pytest.mark.parametrize(
+    ("plan", "calls", "event", "sent"),
+    [
+        (["secret"], [False], "usage-load", ["Bearer secret"]),
+        (["old", "secret"], [False, True], "usage-load", ["Bearer old", "Bearer secret"]),
+        (["old", "older"], [False, True], "usage-unauthenticated", ["Bearer old", "Bearer older"]),
+        (["throw"], [False], "usage-error", []),
+        (["old", "throw"], [False, True], "usage-error", ["Bearer old"]),
+    ],
+    ids=["good", "refreshed", "refused", "throws", "throws later"],
+)
+def test_token_function(host, show, plan, calls, event, sent):
+    """A function is called once per request, and once more with ``true`` after a 401."""
+    host.tokens = {"secret"}
+    page = show('auth="token"')
+    page.evaluate(FUNCTION, plan)
+    page.wait_for_function("events.length === 1")
+    assert page.evaluate("calls") == calls
+    assert events(page) == [event]
+    assert authorizations(host) == sent
+    if "throw" in plan:
+        assert page.evaluate("events[0][1]") == {"status": 0, "message": "no network"}
+
+
+def test_function_without_a_user(host, show):
+    """If the function returns nothing, nobody is signed in, and nothing is asked."""
+    host.tokens = {"secret"}
+    page = show('auth="token"')
+    page.evaluate(FUNCTION, [None])
+    page.wait_for_function("events.length === 1")
+    assert events(page) == ["usage-unauthenticated"]
+    assert not host.requests
+
+
+def test_other_origins_get_no_token(host, show):
+    """A token goes to the origin of the page or of the script only."""
+    host.tokens = {"secret"}
+    with serve() as other:
+        other.fill()
+        other.cross = True
+        page = show(f'auth="token" src="{other.origin}/api/usage"')
+        page.evaluate(SET, "secret")
+        page.wait_for_function("events.length === 1")
+        assert authorizations(other) == [None]
+
+
+def test_the_origin_of_the_script_gets_the_token(host, page):
+    """A page of another origin than the script and the API may send its token there."""
+    with serve() as other:
+        host.tokens, host.cross = {"secret"}, True
+        host.fill()
+        other.html = (
+            '<!doctype html><html lang="en"><title>x</title>'
+            f'<script type="module" src="{host.origin}/api/usage/usage-stats.js"></script>'
+            '<usage-stats auth="token"></usage-stats></html>'
+        )
+        page.goto(f"{other.origin}/page")
+        page.wait_for_function("!!customElements.get('usage-stats')")
+        page.evaluate(SET, "secret")
+        page.wait_for_function("events.length === 1")
+        assert names(page)
+        assert authorizations(host) == ["Bearer secret"]
