@@ -105,7 +105,7 @@ def past_days(today):
         day = today - timedelta(days=age)
         growth = (2 - age / DAYS) * (0.5 if day.weekday() in WEEKEND else 1) * (1 + day.day * 7 % 5 / 10)
         for each in PROJECTS:
-            requests = 0 if age == OUTAGE else int(each["totalRequest"] / 150 * growth)
+            requests = 0 if age == OUTAGE else int(each["totalRequest"] / 110 * growth)
             if each["status"] == "live" and requests:
                 # From 07:00 to 22:00 UTC, which are quarters of an hour 28 to 87.
                 quarters = Counter(str(28 + number % 60) for number in range(requests))
