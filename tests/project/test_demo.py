@@ -114,13 +114,14 @@ def test_real_server(demo, mongodb_uri, mongo_client, database):
     assert max(daily_requests(history)) > 10**6
 
 
-def test_past_days():
+@pytest.mark.parametrize("today", [datetime(2026, 3, 30, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)])
+def test_past_days(today):
     """The days of the history add up, and to no more than the counts of the projects."""
     demo, total = import_example("demo"), Counter()
-    since, *days = demo.past_days(datetime(2026, 3, 30, tzinfo=UTC))
+    since, *days = demo.past_days(today)
     for day in days:
         assert day["n"] == sum(day["q"].values())
-        assert since["at"] <= day["_id"]["d"] < datetime(2026, 3, 30, tzinfo=UTC)
+        assert since["at"] <= day["_id"]["d"] < today
         total[day["_id"]["p"]] += day["n"]
     counts = {each["_id"]: each["totalRequest"] for each in demo.PROJECTS if each["status"] == "live"}
     assert total.keys() == counts.keys()
