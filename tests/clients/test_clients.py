@@ -13,7 +13,7 @@ from pathlib import Path
 
 import mongomock
 import pytest
-from support import StubStore, jwt_app, make_token
+from support import ROOT, StubStore, jwt_app, make_token
 from werkzeug.serving import make_server
 
 from flask_usage_stats import ProjectStore
@@ -157,6 +157,16 @@ def test_typescript(document, host, tmp_path):
         "messages": {"limit": ["limit must be a whole number from 0 to 1000"]},
         "statuses": [400, 401],
     }
+
+
+def test_types_of_the_element(tmp_path):
+    """The documented types of the element fit a strict program."""
+    types = (ROOT / "docs" / "page.md").read_text().partition("```typescript\n")[2].partition("```")[0]
+    (tmp_path / "usage-stats.d.ts").write_text(types)
+    shutil.copy(HERE / "page.ts", tmp_path)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    options = ("--strict", "--noEmit", "--target", "es2022", "--module", "es2022", "--moduleResolution", "bundler")
+    run(node_program("tsc"), *options, "--lib", "es2023,dom", tmp_path / "page.ts")
 
 
 def test_spectral(document, tmp_path):

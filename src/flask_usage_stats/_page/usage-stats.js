@@ -646,7 +646,7 @@ export class UsageStats extends HTMLElement {
     parts.groupBy = LABELS.map((name) => button(name, () => this.#setGroupBy(name)));
     parts.groupName = h('th', { scope: 'col' });
     parts.groups = h('tbody');
-    const groups = h(
+    parts.breakdown = h(
       'section', { part: 'groups' },
       h(
         'header', {}, text(h('h3', { id: 'groups' }), 'breakdown'),
@@ -699,10 +699,10 @@ export class UsageStats extends HTMLElement {
       parts.table, parts.emptySlot, parts.more,
     );
 
-    parts.content = h('div', { hidden: '' }, summary, parts.history, groups, ranking);
+    parts.content = h('div', { hidden: '' }, summary, parts.history, parts.breakdown, ranking);
     parts.status = h('span', { role: 'status' });
     parts.time = h('span'); // not announced
-    parts.note = h('p', { part: 'note', class: 'muted' }, parts.status, parts.time);
+    parts.note = h('p', { part: 'note', class: 'muted' }, h('bdi', {}, parts.status, parts.time));
     parts.base = h(
       'div', { part: 'base', 'aria-busy': 'false' },
       h('div', { part: 'progress' }), h('slot', { name: 'heading' }, text(h('h2'), 'usage')),
@@ -719,10 +719,11 @@ export class UsageStats extends HTMLElement {
 
   /** Show an error, or none. Readers hear it from the status line. */
   #showError(text) {
-    const { error, errorBox, status, refresh } = this.#parts;
+    const { error, errorBox, status, time, refresh } = this.#parts;
     setText(error, text);
     setText(status, text);
     status.className = text ? 'hidden-text' : '';
+    time.hidden = Boolean(text);
     this.#hide(errorBox, !text, refresh);
   }
 
@@ -778,9 +779,10 @@ export class UsageStats extends HTMLElement {
   }
 
   #renderGroups(groups) {
-    const { showAll, groupBy, groupName, groups: body } = this.#parts;
+    const { breakdown, showAll, groupBy, groupName, groups: body } = this.#parts;
     const { number } = this.#format;
     const name = this.#groupBy;
+    breakdown.hidden = !groups.length && !this.#filters.size;
     this.#hide(showAll, !this.#filters.size, groupBy[LABELS.indexOf(name)]);
     groupBy.forEach((button, index) => button.setAttribute('aria-pressed', String(LABELS[index] === name)));
     setText(groupName, this.#text(name));
@@ -827,7 +829,7 @@ export class UsageStats extends HTMLElement {
       const [link, labels] = project.children;
       setText(link, String(row.name || (row._id ?? '')));
       if (link.localName === 'a') link.href = this.#getUrl(row);
-      setText(labels, [row.projectType, row.plan, row.status].filter(Boolean).join(' · '));
+      setText(labels.firstChild, [row.projectType, row.plan, row.status].filter(Boolean).join(' · '));
       updateBar(requests, number.format(row.totalRequest), Number(row.totalRequest) / most);
       setText(share, this.#formatShare(row.totalRequest));
       setText(day, this.#formatDate(row[date]));
@@ -845,7 +847,7 @@ export class UsageStats extends HTMLElement {
       : h('span', { part: 'link', dir: 'auto' });
     return h(
       'tr', { part: 'row' },
-      h('td', { class: 'rank wide' }), h('th', { scope: 'row' }, link, h('span', { class: 'labels', dir: 'auto' })),
+      h('td', { class: 'rank wide' }), h('th', { scope: 'row' }, link, h('span', { class: 'labels' }, h('bdi'))),
       createBar(), h('td', { class: 'number wide' }), h('td', { class: 'number wide' }),
     );
   }
@@ -860,7 +862,8 @@ export class UsageStats extends HTMLElement {
     const { percent } = this.#format;
     const share = Number(count) / Number(this.#data.total);
     if (!(share >= 0 && share <= 1)) return '';
-    return share > 0 && share < 0.001 ? `< ${percent.format(0.001)}` : percent.format(share);
+    // The isolates keep the sign on the left of the number also from right to left.
+    return share > 0 && share < 0.001 ? `\u2066< ${percent.format(0.001)}\u2069` : percent.format(share);
   }
 
   #formatDate(text) {
