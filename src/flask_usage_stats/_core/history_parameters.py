@@ -6,7 +6,6 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from marshmallow import EXCLUDE, Schema
-from marshmallow.exceptions import ValidationError
 
 from ..errors import InvalidParametersError
 from .calendar import (
@@ -30,6 +29,7 @@ from .parameter_types import (
     build_format,
     collect_filters,
     find_misspelled,
+    load_parameters,
 )
 from .parameters import PARAMETER_NAMES
 from .query import UsageQuery
@@ -83,12 +83,7 @@ def parse_history_parameters(arguments: Mapping[str, Sequence[str]], now: dateti
     :param now: the current time, aware.
     :raises InvalidParametersError: one or more parameters are invalid, or there are too many windows.
     """
-    data: Any
-    errors: dict[str, list[str]] = {}
-    try:
-        data = _PARAMETERS.load(arguments)
-    except ValidationError as error:
-        data, errors = error.valid_data, error.messages_dict
+    data, errors = load_parameters(_PARAMETERS, arguments)
     for name, message in _find_unsupported(arguments):
         errors.setdefault(name, []).append(message)
     windows: list[tuple[datetime, datetime]] = []

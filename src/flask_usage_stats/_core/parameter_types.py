@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from marshmallow import fields
+from marshmallow import Schema, fields
 from marshmallow.exceptions import ValidationError
 
 from .fields import GROUP_FIELDS, PLAN, PROJECT_TYPE, STATUS
@@ -164,6 +164,14 @@ def collect_filters(data: Mapping[str, Any]) -> dict[str, Any]:
         "without": data.get("without", ()),
         "search": data.get("search"),
     }
+
+
+def load_parameters(schema: Schema, arguments: Mapping[str, Sequence[str]]) -> tuple[Any, dict[str, list[str]]]:
+    """Return the valid parameters of a request, and the messages for the invalid ones."""
+    try:
+        return schema.load(arguments), {}
+    except ValidationError as error:
+        return error.valid_data, error.messages_dict
 
 
 def find_misspelled(names: Iterable[str], known: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from marshmallow import EXCLUDE, Schema
-from marshmallow.exceptions import ValidationError
 
 from ..errors import InvalidParametersError
 from ..protocols import Owner
@@ -21,6 +20,7 @@ from .parameter_types import (
     build_range,
     collect_filters,
     find_misspelled,
+    load_parameters,
 )
 from .query import DEFAULT_QUERY, UsageQuery
 
@@ -86,12 +86,7 @@ def parse_parameters(
     """
     if not arguments:
         return DEFAULT_QUERY
-    data: Any
-    errors: dict[str, list[str]] = {}
-    try:
-        data = _PARAMETERS.load(arguments)
-    except ValidationError as error:
-        data, errors = error.valid_data, error.messages_dict
+    data, errors = load_parameters(_PARAMETERS, arguments)
     sort = data.get("sort", COUNT)
     query = UsageQuery(
         **collect_filters(data),

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from marshmallow import EXCLUDE, Schema
-from marshmallow.exceptions import ValidationError
 
 from ..errors import InvalidParametersError
 from .fields import OWNER
@@ -16,6 +15,7 @@ from .parameter_types import (
     build_range,
     collect_filters,
     find_misspelled,
+    load_parameters,
 )
 from .parameters import PARAMETER_NAMES
 from .platform_query import DELETED_CHOICES, PlatformQuery, Selection
@@ -52,12 +52,7 @@ def parse_platform_parameters(arguments: Mapping[str, Sequence[str]], *, has_own
     :param has_owners: whether projects can be grouped by their owner.
     :raises InvalidParametersError: one or more parameters are invalid.
     """
-    data: Any
-    errors: dict[str, list[str]] = {}
-    try:
-        data = _PARAMETERS.load(arguments)
-    except ValidationError as error:
-        data, errors = error.valid_data, error.messages_dict
+    data, errors = load_parameters(_PARAMETERS, arguments)
     for name, message in _find_unsupported(arguments, data, has_owners=has_owners):
         errors.setdefault(name, []).append(message)
     if errors:
