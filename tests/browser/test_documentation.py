@@ -27,6 +27,8 @@ def test_snippets(host, show, snippet):
     page = show(body=snippet, waits=False)
     page.locator("[part=row]").first.wait_for()
     assert "api-service" in names(page)
+    if "strings.de" in snippet:
+        assert page.get_by_role("button", name="Aktualisieren").is_visible()
     if "usage-open" in snippet:
         page.get_by_role("link", name="blog").click()
         assert page.url.endswith("/projects/2")

@@ -384,7 +384,7 @@ export class UsageStats extends HTMLElement {
       this.#data = data;
       this.#parts.signedOut.hidden = true;
       this.#showError(history?.error ? this.#text('historyFailed') : '');
-      this.#render();
+      this.#translate(); // also renders; texts may have been added
       this.#emit('usage-load', { totalRequests: data.total });
       if (history?.error) this.#emitError(history.error);
     } catch (error) {
