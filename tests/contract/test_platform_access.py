@@ -344,7 +344,8 @@ class TestReading:
         client = platform_factory(collection).test_client()
 
         def count_cursors():
-            stages = [{"$currentOp": {"idleCursors": True}}, {"$match": {"type": "idleCursor"}}]
+            own = {"type": "idleCursor", "ns": projects.full_name}
+            stages = [{"$currentOp": {"idleCursors": True}}, {"$match": own}]
             return len(list(mongo_client.admin.aggregate(stages)))
 
         mode = {"times": 1}
