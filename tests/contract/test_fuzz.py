@@ -5,9 +5,10 @@ import string
 
 import mongomock
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support import ids_of, jwt_app, make_token, usage_body
+from werkzeug.urls import uri_to_iri
 
 from flask_usage_stats import ProjectStore
 from flask_usage_stats._core.parameters import ParametersSchema
@@ -66,10 +67,22 @@ def client():
     return jwt_app(ProjectStore(projects)).test_client()
 
 
+def is_decodable(host):
+    """Return whether Werkzeug's test client can handle a host name; for a few, it raises an error of its own."""
+    try:
+        uri_to_iri(f"http://{host}/")
+    except UnicodeError:
+        return False
+    except ValueError:
+        pass
+    return True
+
+
 @settings(max_examples=EXAMPLES)
 @given(method=_METHODS, query=_QUERIES, headers=_HEADERS, credential=_CREDENTIALS, body=_BODIES)
 def test_any_request(client, caplog, method, query, headers, credential, body):
     """A request gets 200, 304 or 400 with a valid token, 401 without one, and 405 for other methods."""
+    assume(is_decodable(headers.get("HTTP_HOST", "")))
     environ = headers | ({} if credential is None else {"HTTP_AUTHORIZATION": credential})
     environ |= {"QUERY_STRING": query, "REQUEST_METHOD": method}
     response = client.open("/api/usage", data=body, environ_overrides=environ)

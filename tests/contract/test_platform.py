@@ -101,7 +101,7 @@ def all_store(projects, **options):
 
 
 class TestSameCounts:
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     @given(
         stored=st.lists(projects_of_many(), min_size=1, max_size=12),
         parameters=filters(),
@@ -136,7 +136,7 @@ class TestSameCounts:
         assert body["asOf"] == "2026-11-25T19:00:00.500Z"
         assert "others" not in body
 
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     @given(stored=st.lists(projects_of_many(), min_size=1, max_size=12), parameters=filters(), top=st.integers(1, 6))
     def test_as_each_owner(self, any_projects, app_factory, platform_factory, stored, parameters, top):
         """The group of an owner has the total of the owner's list, and all groups and the others have all projects."""
@@ -196,7 +196,7 @@ class TestSameCounts:
             )
             assert [row["_id"] for row in body.get("projectStats", [])] == ([1] if "limit" in more and expected else [])
 
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     @given(data=st.data())
     def test_mapped_paths(self, any_projects, app_factory, platform_factory, data):
         """Fields at other paths, and arrays on the way to them, count as in the list."""

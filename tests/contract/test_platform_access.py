@@ -295,7 +295,7 @@ class TestReading:
         """A request fails within its time limit, also if it waits for another selection."""
         collection, _ = listened
         app = platform_factory(collection, timeout=0.5)
-        block = {"blockConnection": True, "blockTimeMS": 3000, "appName": "listened"}
+        block = {"blockConnection": True, "blockTimeMS": 1600, "appName": "listened"}
         with fail_point(mongo_client, failCommands=["aggregate"], **block), ThreadPoolExecutor(2) as pool:
             started = time.monotonic()
             responses = list(pool.map(lambda url: app.test_client().get(url), [URL, f"{URL}?groupBy=owner"]))
