@@ -147,10 +147,12 @@ def test_narrow(host, show, page):
     host.fill([("a-project-with-a-rather-long-name-" * 3, "node", "live", "business", 10**12), *many()])
     host.fill_history({0: 5}, 2)
     page.set_viewport_size({"width": 320, "height": 800})
-    show('history="60" project-url="/projects/{_id}"')
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    widths = page.locator("[part=base]").evaluate("(node) => [node.scrollWidth, node.clientWidth]")
-    assert widths[0] <= widths[1]
+    for days in (60, 366):
+        show(f'history="{days}" project-url="/projects/{{_id}}"')
+        assert page.locator("[part=chart] > *").count() == days
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+        widths = page.locator("[part=base]").evaluate("(node) => [node.scrollWidth, node.clientWidth]")
+        assert widths[0] <= widths[1]
 
 
 def many():

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import time
 from pathlib import Path
 
 import pytest
 from browser.hosted import PROJECTS, names, settle
+from flask import Response, request
 
 
 def click(page, name, **options):
@@ -187,3 +189,55 @@ def test_download_that_fails(host, show):
     page.wait_for_function("events.length === 2")
     assert page.evaluate("events[1][0]") == "usage-unauthenticated"
     assert not names(page)
+
+
+def test_the_last_choice_wins(host, show):
+    """If responses come in another order than their requests, the last choice is shown."""
+    host.replace = lambda path: time.sleep(0.6 if request.args.get("order") == "asc" else 0)
+    page = show()
+    page.locator("select").select_option("Fewest requests")
+    page.locator("select").select_option("Name")
+    page.wait_for_function("events.length === 2")
+    page.wait_for_timeout(800)
+    assert names(page) == sorted(name for name, *_ in PROJECTS)
+    assert page.evaluate("events.length") == 2
+
+
+def test_a_slow_response_of_the_former_user(host, show):
+    """A response that arrives after the token has changed is not shown."""
+    host.tokens = {"one", "two"}
+    host.replace = lambda path: time.sleep(0.6 if request.headers["Authorization"].endswith("one") else 0)
+    page = show('auth="token"')
+    page.evaluate("document.querySelector('usage-stats').token = 'one'")
+    page.wait_for_timeout(100)
+    page.evaluate("document.querySelector('usage-stats').token = null")
+    page.get_by_role("link", name="Sign in").wait_for()
+    page.wait_for_timeout(800)
+    assert not names(page)
+    assert page.evaluate("events.length") == 0
+
+
+def test_removed_while_it_loads(host, show):
+    """An element that is removed while it loads shows nothing of that response, and loads when it comes back."""
+    host.replace = lambda path: time.sleep(0.3)
+    page = show(waits=False)
+    page.locator("[aria-busy=true]").wait_for()
+    page.evaluate("window.element = document.querySelector('usage-stats'); element.remove()")
+    page.wait_for_timeout(500)
+    assert page.evaluate("events.length") == 0
+    page.evaluate("document.querySelector('main').append(element)")
+    page.wait_for_function("events.length === 1")
+    assert names(page)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message"), [(502, "<h1>Bad Gateway</h1>", "BAD GATEWAY"), (200, "<h1>Log in</h1>", None)]
+)
+def test_pages_instead_of_json(host, show, status, body, message):
+    """A page of a proxy, or of a login, is an error."""
+    host.replace = lambda path: Response(body, status)
+    page = show()
+    kind, detail = page.evaluate("events[0]")
+    assert kind == "usage-error"
+    assert message is None or detail == {"status": status, "message": message}
+    assert page.locator("[part=error]").is_visible()

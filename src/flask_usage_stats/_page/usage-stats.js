@@ -134,7 +134,8 @@ STYLE.replaceSync(`
     display: flex; align-items: flex-end; gap: 2px; block-size: 7em; margin-block: .4em .3em;
     border-block-end: 1px solid var(--line);
   }
-  [part=chart] > * { flex: 1 1 0; min-inline-size: 1px; border-radius: 2px 2px 0 0; background: var(--accent); }
+  [part=chart] > * { flex: 1 1 0; min-inline-size: 0; border-radius: 2px 2px 0 0; background: var(--accent); }
+  [part=chart].dense { gap: 0; }
   [part=chart] > .none {
     block-size: 100%; background: repeating-linear-gradient(135deg, var(--line) 0 1px, transparent 1px 6px);
   }
@@ -765,6 +766,7 @@ export class UsageStats extends HTMLElement {
     setText(highest, buckets ? this.#text('highest').replace('{number}', format.number.format(most)) : '');
     setText(first, items.at(0)?.day ?? '');
     setText(last, items.at(-1)?.day ?? '');
+    chart.className = items.length > 90 ? 'dense' : '';
     const getKey = (item) => item.day;
     reconcile(chart, items, getKey, () => h('div'), (node, { part, kind, today }) => {
       node.className = kind || (today ? 'today' : '');
