@@ -254,6 +254,14 @@ class TestSlotsAndParts:
         assert get("[part~=button]", "borderTopLeftRadius") == "13px"
         assert get("[part=total]", "fontFamily") == "monospace"
 
+    @pytest.mark.parametrize(
+        "style", ["display: flex", "display: grid; justify-items: start", "float: left; width: 60%"]
+    )
+    def test_width(self, show, style):
+        """The element is as wide as its place, also in boxes that fit their content."""
+        page = show(body=f'<div style="{style}"><usage-stats></usage-stats></div>')
+        assert page.locator("[part=base]").bounding_box()["width"] > 600
+
     def test_names_are_text(self, host, show):
         """Markup in a name is text."""
         evil = '<img src=x onerror="window.hacked=1"><script>hacked=1</script>'
@@ -271,16 +279,17 @@ class TestSlotsAndParts:
         host.projects.insert_many(
             [
                 {"_id": 1, "owner": "ada"},
-                {"_id": "x" * 300, "owner": "ada", "name": "", "totalRequest": 2.5, "updatedAt": "yesterday"},
+                {"_id": "x" * 300, "owner": "ada", "name": "", "totalRequest": 2.5, "updatedAt": "week 12"},
                 {"_id": 3, "owner": "ada", "name": None, "totalRequest": -7, "plan": "p" * 150, "updatedAt": None},
                 {"_id": 4, "owner": "ada", "name": "n" * 500, "totalRequest": 10**6},
+                {"_id": 5, "owner": "ada", "name": "  ", "totalRequest": -9},
             ]
         )
         page = show(body='<div style="width: 400px"><usage-stats></usage-stats></div>')
-        assert names(page) == ["n" * 500, "x" * 300, "1", "3"]
+        assert names(page) == ["n" * 500, "x" * 300, "1", "3", "5"]
         numbers = page.locator("[part=row] .bars").all_inner_texts()
-        assert numbers == ["1,000,000", "2.5", "0", "-7"]
-        assert page.locator("[part=row] > :last-child").all_text_contents()[1] == "yesterday"
+        assert numbers == ["1,000,000", "2.5", "0", "-7", "-9"]
+        assert page.locator("[part=row] > :last-child").all_text_contents()[1] == "week 12"
         assert page.locator("[part=group] button").all_inner_texts() == ["none"]
         assert page.evaluate("document.documentElement.scrollWidth") <= 1100
         width = page.locator("[part=base]").evaluate("(node) => [node.scrollWidth, node.clientWidth]")
@@ -377,6 +386,33 @@ class TestRefresh:
         page.clock.run_for(5_500)
         page.wait_for_function("events.length === 3")
         assert not page.locator("[part=error]").is_visible()
+
+    @pytest.mark.parametrize("seconds", ["2147484", "1e9", "Infinity"])
+    def test_long_intervals(self, host, show, page, seconds):
+        """An interval that is too long for a timer does not flood the server."""
+        show(f'refresh="{seconds}"')
+        page.wait_for_timeout(300)
+        assert len(host.requests) == 1
+
+    def test_status_line_is_quiet(self, show, page):
+        """If nothing has changed, the status line does not change either."""
+        show()
+        page.evaluate(
+            f"window.changes = 0; new MutationObserver((all) => changes += all.length).observe("
+            f"{ROOT}.querySelector('[role=status]'), {{ childList: true, characterData: true, subtree: true }})"
+        )
+        page.evaluate("document.querySelector('usage-stats').refresh()")
+        assert page.evaluate("new Promise((done) => setTimeout(() => done(changes), 50))") == 0
+
+    def test_changed_attributes_while_the_server_fails(self, host, show, page):
+        """If an attribute changes, what was loaded stays right, even if the next request fails."""
+        show('project-url="/projects/{_id}"')
+        host.replace = lambda path: error_response(500)
+        element = "document.querySelector('usage-stats')"
+        page.evaluate(f"{element}.setAttribute('group-by', 'status'); {element}.removeAttribute('project-url')")
+        page.wait_for_function("events.length === 2")
+        assert len(names(page)) == 7
+        assert page.locator("[part=group] > :first-child").all_inner_texts() == ["business", "pro", "free", "none"]
 
     def test_nothing_changed(self, host, show):
         """A refresh is a conditional request, and a 304 keeps the nodes and the focus."""

@@ -1,7 +1,10 @@
 """Cookies and bearer tokens."""
 
+import time
+
 import pytest
-from browser.hosted import names, serve
+from browser.hosted import error_response, names, serve
+from flask import request
 
 SET = "(token) => { document.querySelector('usage-stats').token = token; }"
 
@@ -157,3 +160,75 @@ def test_the_origin_of_the_script_gets_the_token(host, page):
         page.wait_for_function("events.length === 1")
         assert names(page)
         assert authorizations(host) == ["Bearer secret"]
+
+
+def test_late_history_of_another_user(host, show):
+    """A history that arrives after the token has changed is never shown, even if the list had failed before."""
+    host.tokens = {"one", "two"}
+    host.fill_history({0: 777}, 5)
+
+    def replace(path):
+        is_first = request.headers["Authorization"].endswith("one")
+        if is_first and path.endswith("history"):
+            time.sleep(0.8)
+        if not is_first and path.endswith("history"):
+            return error_response(404)
+        return error_response(500) if is_first and not path.endswith("history") else None
+
+    host.replace = replace
+    page = show('auth="token" history="7"')
+    page.evaluate(SET, "one")
+    page.wait_for_timeout(200)
+    page.evaluate(SET, "two")
+    page.wait_for_function("events.some(([type]) => type === 'usage-load')")
+    page.wait_for_timeout(1000)
+    page.evaluate("document.querySelector('usage-stats').refresh()")
+    assert names(page)
+    assert not page.locator("[part=history]").is_visible()
+
+
+@pytest.mark.parametrize("status", [None, 503])
+def test_unauthenticated_history(host, show, status):
+    """A 401 of the history counts, whatever the list returns."""
+    host.replace = lambda path: error_response(401) if path.endswith("history") else status and error_response(status)
+    page = show('history="7"')
+    assert events(page) == ["usage-unauthenticated"]
+    assert not names(page)
+
+
+def test_download_of_another_user(host, show):
+    """A download that is not finished when the token changes is neither saved nor an error."""
+    host.tokens = {"one", "two"}
+    page = show('auth="token"')
+    page.evaluate(SET, "one")
+    page.wait_for_function("events.length === 1")
+    downloads = []
+    page.on("download", lambda download: downloads.append(download))  # noqa: PLW0108 # not a built-in
+    host.replace = lambda path: time.sleep(0.5) if request.args.get("format") else None
+    page.get_by_role("button", name="Download CSV").click()
+    page.wait_for_timeout(100)
+    page.evaluate(SET, "two")
+    page.wait_for_function("events.length === 2")
+    page.wait_for_timeout(800)
+    assert not downloads
+    assert names(page)
+    assert events(page) == ["usage-load", "usage-load"]
+
+
+def test_nothing_of_another_user_is_kept(host, show):
+    """After a new token, neither tags nor filters nor a search of the former user are sent."""
+    host.tokens = {"one", "two"}
+    page = show('auth="token" limit="2"')
+    page.evaluate(SET, "one")
+    page.wait_for_function("events.length === 1")
+    page.get_by_role("button", name="Show more").click()
+    page.wait_for_function("events.length === 2")
+    page.get_by_role("button", name="pro", exact=True).click()
+    page.wait_for_function("events.length === 3")
+    page.get_by_role("searchbox").fill("blog")
+    page.wait_for_function("events.length === 4")
+    page.evaluate(SET, "two")
+    page.wait_for_function("events.length === 5")
+    assert host.queries()[-1] == {"groupBy": "plan", "limit": "2"}
+    assert "If-None-Match" not in host.requests[-1][2]
+    assert page.get_by_role("searchbox").input_value() == ""

@@ -9,8 +9,10 @@ const ORIGINS = new Set([SCRIPT.origin, location.origin]);
 const MAX_LIMIT = 1000; // of the API
 const MAX_FILTER = 100; // characters
 const MIN_REFRESH = 5; // seconds
+const MAX_REFRESH = 86_400;
 const HISTORY_INTERVAL = 60_000; // milliseconds
 const TYPING_PAUSE = 300; // milliseconds
+const UNKNOWN = 'The response is not one of the API.';
 
 const ENGLISH = {
   usage: 'Usage',
@@ -74,6 +76,7 @@ STYLE.replaceSync(`
     --track: var(--usage-track, color-mix(in srgb, currentColor 10%, transparent));
     --radius: var(--usage-radius, 6px);
     display: block;
+    inline-size: 100%; /* a container has no width of its own */
     container-type: inline-size;
     font-family: var(--usage-font, inherit);
     line-height: 1.4;
@@ -198,7 +201,7 @@ function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Set text only if it differs, so that nothing is announced or redrawn without need. */
+/** Set text only if it differs: nothing is announced without need. */
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -225,15 +228,19 @@ function reconcile(parent, items, getKey, create, update) {
 }
 
 /** Parse JSON. Integers that a double would round become a BigInt, where the browser gives their source. */
-function parseExactly(text) {
-  return JSON.parse(text, (_, value, context) =>
-    typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? '')
-      ? BigInt(context.source)
-      : value,
-  );
+function parse(text, status) {
+  const revive = (_, value, context) => {
+    const isLarge = typeof value === 'number' && !Number.isSafeInteger(value);
+    return isLarge && /^-?\d+$/.test(context?.source ?? '') ? BigInt(context.source) : value;
+  };
+  try {
+    return JSON.parse(text, revive);
+  } catch {
+    throw new Failure(status, UNKNOWN);
+  }
 }
 
-/** Formatters are kept, since making one takes longer than formatting a row. */
+/** Formatters are kept: making one takes longer than formatting a row. */
 const formatters = new Map();
 function getFormatters(language) {
   if (!formatters.has(language)) {
@@ -252,12 +259,20 @@ function getFormatters(language) {
 /** Thrown if the request is not authenticated. */
 class Unauthenticated extends Error {}
 
-/** Thrown for any other response than the expected one. */
+/** Thrown for an unexpected response. */
 class Failure extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
   }
+}
+
+/** Wait for all promises, so that none goes on after a failure. A 401 is the failure that counts. */
+async function settle(promises) {
+  const outcomes = await Promise.allSettled(promises);
+  const reasons = outcomes.filter(({ status }) => status === 'rejected').map(({ reason }) => reason);
+  if (reasons.length) throw reasons.find((reason) => reason instanceof Unauthenticated) ?? reasons[0];
+  return outcomes.map(({ value }) => value);
 }
 
 export class UsageStats extends HTMLElement {
@@ -283,6 +298,8 @@ export class UsageStats extends HTMLElement {
   #timer = 0;
   #typing = 0;
   #queued = false;
+  #message = ''; // the error that is shown
+  #downloads = new AbortController();
   #parts = {};
 
   constructor() {
@@ -321,9 +338,9 @@ export class UsageStats extends HTMLElement {
     }
     if (name === 'src') this.#forget();
     if (name === 'history') this.#history = null;
-    if (name === 'project-url') reconcile(this.#parts.rows, []); // a link is not the same element as plain text
     if (!this.isConnected) return;
-    if (name === 'lang' || name === 'group-by') this.#translate();
+    if (name === 'lang') this.#translate();
+    if (name === 'group-by' || name === 'project-url') this.#render();
     this.#queue();
   }
 
@@ -339,7 +356,11 @@ export class UsageStats extends HTMLElement {
   /** A bearer token, or a function `async (rejected) => token`. It cannot be read. */
   set token(value) {
     this.#token = value;
-    this.#forget(); // perhaps another user's
+    // Perhaps another user's.
+    this.#filters.clear();
+    this.#search = this.#parts.search.value = '';
+    clearTimeout(this.#typing);
+    this.#forget();
     if (this.isConnected) this.#queue();
   }
 
@@ -380,12 +401,13 @@ export class UsageStats extends HTMLElement {
     const running = (this.#running = new AbortController());
     this.#setBusy(true);
     try {
-      const [data, history] = await Promise.all([this.#read(running.signal), this.#readHistory(running.signal)]);
+      const [data, history] = await settle([this.#read(running.signal), this.#readHistory(running.signal)]);
       running.signal.throwIfAborted();
       this.#data = data;
       this.#parts.signedOut.hidden = true;
-      this.#showError(history?.error ? this.#text('historyFailed') : '');
+      this.#message = history?.error ? this.#text('historyFailed') : '';
       this.#translate(); // also renders; texts may have been added
+      this.#showError(this.#message);
       this.#emit('usage-load', { totalRequests: data.total });
       if (history?.error) this.#emitError(history.error);
     } catch (error) {
@@ -400,8 +422,9 @@ export class UsageStats extends HTMLElement {
     this.#running = null;
     this.#setBusy(false);
     const seconds = Number(this.getAttribute('refresh'));
-    if (seconds > 0 && !document.hidden && this.#parts.signedOut.hidden) {
-      this.#timer = setTimeout(() => this.#load(), Math.max(seconds, MIN_REFRESH) * 1000);
+    if (seconds > 0 && this.isConnected && !document.hidden && this.#parts.signedOut.hidden) {
+      const wait = Math.min(Math.max(seconds, MIN_REFRESH), MAX_REFRESH);
+      this.#timer = setTimeout(() => this.#load(), wait * 1000);
     }
   }
 
@@ -451,8 +474,12 @@ export class UsageStats extends HTMLElement {
   async #get(url, signal, kept) {
     const old = this.#kept.get(url);
     const response = await this.#request(url, signal, old?.tag);
-    const entry =
-      response.status === 304 ? old : { tag: response.headers.get('ETag'), body: parseExactly(await response.text()) };
+    let entry = old;
+    if (response.status !== 304) {
+      const body = parse(await response.text(), response.status);
+      if (!Array.isArray(body?.projectStats) || !(body.totalProjects >= 0)) throw new Failure(response.status, UNKNOWN);
+      entry = { tag: response.headers.get('ETag'), body };
+    }
     kept.set(url, entry);
     return entry.body;
   }
@@ -461,13 +488,14 @@ export class UsageStats extends HTMLElement {
   async #read(signal) {
     const kept = new Map();
     const wanted = this.#limit * this.#pages;
+    const groupBy = this.#groupBy;
     const rows = [];
     let first = null;
     let cursor = null;
     do {
       const query = this.#query(ORDERS[this.#order]);
       if (this.#unused) query.set('maxRequests', 0);
-      query.set('groupBy', this.#groupBy);
+      query.set('groupBy', groupBy);
       query.set('limit', Math.min(wanted - rows.length, MAX_LIMIT));
       if (cursor) query.set('cursor', cursor);
       const body = await this.#get(`${this.src}?${query}`, signal, kept);
@@ -476,7 +504,8 @@ export class UsageStats extends HTMLElement {
       cursor = body.nextCursor;
     } while (cursor && rows.length < wanted);
     this.#kept = kept;
-    return { total: first.totalRequests, projects: first.totalProjects, groups: first.groups, rows, time: new Date() };
+    const { totalRequests: total, totalProjects: projects, groups } = first;
+    return { total, projects, groups, groupBy, rows, time: new Date() };
   }
 
   /** Read the requests of each day, at most once a minute. `error` says why they could not be read. */
@@ -494,7 +523,7 @@ export class UsageStats extends HTMLElement {
     const found = { url, time: Date.now(), buckets: old?.url === url ? old.buckets : null, error: null };
     try {
       const response = await this.#request(url, signal);
-      found.buckets = parseExactly(await response.text()).buckets;
+      found.buckets = parse(await response.text(), response.status).buckets;
     } catch (error) {
       if (signal.aborted || error instanceof Unauthenticated) throw error;
       if (error.status === 404) found.buckets = null;
@@ -516,18 +545,20 @@ export class UsageStats extends HTMLElement {
   }
 
   async #download() {
+    const { signal } = this.#downloads;
     try {
       const query = this.#query({ ...ORDERS[this.#order], format: 'csv' });
       if (this.#unused) query.set('maxRequests', 0);
-      const response = await this.#request(`${this.src}?${query}`);
+      const response = await this.#request(`${this.src}?${query}`, signal);
       const name = /filename="([^"]+)"/.exec(response.headers.get('Content-Disposition') ?? '')?.[1] ?? 'usage.csv';
       // Excel reads UTF-8 only after a byte order mark.
       const blob = new Blob(['\ufeff', await response.text()], { type: 'text/csv;charset=utf-8' });
+      signal.throwIfAborted(); // another user
       const link = h('a', { href: URL.createObjectURL(blob), download: name });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     } catch (error) {
-      this.#fail(error);
+      if (!signal.aborted) this.#fail(error);
     }
   }
 
@@ -544,6 +575,8 @@ export class UsageStats extends HTMLElement {
   /** Take everything off the screen that a response has brought. */
   #forget() {
     this.#running?.abort();
+    this.#downloads.abort();
+    this.#downloads = new AbortController();
     this.#data = this.#history = null;
     this.#kept = new Map();
     this.#pages = 1;
@@ -553,7 +586,7 @@ export class UsageStats extends HTMLElement {
   }
 
   #emitError(error) {
-    this.#emit('usage-error', { status: error.status ?? 0, message: error.message });
+    this.#emit('usage-error', { status: error?.status ?? 0, message: error?.message ?? String(error) });
   }
 
   #emit(type, detail = null, cancelable = false) {
@@ -721,8 +754,9 @@ export class UsageStats extends HTMLElement {
   /** Show an error, or none. Readers hear it from the status line. */
   #showError(text) {
     const { error, errorBox, status, time, refresh } = this.#parts;
+    this.#message = text;
     setText(error, text);
-    setText(status, text);
+    if (text) setText(status, text);
     status.className = text ? 'hidden-text' : '';
     time.hidden = Boolean(text);
     this.#hide(errorBox, !text, refresh);
@@ -747,7 +781,7 @@ export class UsageStats extends HTMLElement {
     this.#renderRows(data?.rows ?? []);
     setText(time, data ? this.#text('asOf').replace('{time}', clock.format(data.time)) : '');
     const shown = data && this.#text('shown').replace('{shown}', number.format(data.rows.length));
-    if (this.#parts.errorBox.hidden) setText(status, data ? shown.replace('{total}', number.format(data.projects)) : '');
+    if (!this.#message) setText(status, data ? shown.replace('{total}', number.format(data.projects)) : '');
   }
 
   #renderHistory(buckets) {
@@ -756,6 +790,7 @@ export class UsageStats extends HTMLElement {
     history.hidden = !buckets?.length;
     const counts = (buckets ?? []).map((bucket) => Number(bucket.totalRequests ?? 0));
     const most = Math.max(...counts, 0);
+    const top = buckets?.find((bucket, index) => bucket.totalRequests !== null && counts[index] === most);
     const items = (buckets ?? []).map((bucket, index) => ({
       day: format.date.format(new Date(bucket.from)),
       count: bucket.totalRequests === null ? null : format.number.format(bucket.totalRequests),
@@ -763,7 +798,7 @@ export class UsageStats extends HTMLElement {
       kind: bucket.totalRequests === null ? 'none' : !counts[index] ? 'zero' : '',
       today: bucket.partial && index === counts.length - 1,
     }));
-    setText(highest, buckets ? this.#text('highest').replace('{number}', format.number.format(most)) : '');
+    setText(highest, top ? this.#text('highest').replace('{number}', format.number.format(top.totalRequests)) : '');
     setText(first, items.at(0)?.day ?? '');
     setText(last, items.at(-1)?.day ?? '');
     chart.className = items.length > 90 ? 'dense' : '';
@@ -783,12 +818,12 @@ export class UsageStats extends HTMLElement {
   #renderGroups(groups) {
     const { breakdown, showAll, groupBy, groupName, groups: body } = this.#parts;
     const { number } = this.#format;
-    const name = this.#groupBy;
+    const name = this.#data?.groupBy ?? this.#groupBy;
     breakdown.hidden = !groups.length && !this.#filters.size;
     this.#hide(showAll, !this.#filters.size, groupBy[LABELS.indexOf(name)]);
-    groupBy.forEach((button, index) => button.setAttribute('aria-pressed', String(LABELS[index] === name)));
+    groupBy.forEach((button, index) => button.setAttribute('aria-pressed', String(LABELS[index] === this.#groupBy)));
     setText(groupName, this.#text(name));
-    const most = Number(groups[0]?.totalRequests ?? 0);
+    const most = Math.max(Number(groups[0]?.totalRequests ?? 0), 0);
     const create = () => h(
       'tr', { part: 'group' }, h('th', { scope: 'row' }), h('td', { class: 'number wide' }),
       createBar(), h('td', { class: 'number' }),
@@ -796,10 +831,12 @@ export class UsageStats extends HTMLElement {
     reconcile(body, groups, (group) => `${name}:${JSON.stringify(group[name])}`, create, (row, group) => {
       const [head, projects, requests, share] = row.children;
       const value = group[name];
-      const text = value ?? this.#text('none');
+      const text = value?.trim() ? value : this.#text('none');
       if (!head.firstChild) head.append(this.#createFilter(name, value));
       setText(head.firstChild, text);
-      head.firstChild.setAttribute('aria-pressed', String(this.#filters.get(name) === value));
+      if (head.firstChild.localName === 'button') {
+        head.firstChild.setAttribute('aria-pressed', String(this.#filters.get(name) === value));
+      }
       setText(projects, number.format(group.projects));
       updateBar(requests, number.format(group.totalRequests), Number(group.totalRequests) / most);
       setText(share, this.#formatShare(group.totalRequests));
@@ -824,12 +861,14 @@ export class UsageStats extends HTMLElement {
     const most = rows.reduce((found, row) => Math.max(found, Number(row.totalRequest)), 0);
     unused.setAttribute('aria-pressed', String(this.#unused));
     setText(changed, this.#text(date === 'createdAt' ? 'created' : 'changed'));
-    reconcile(body, rows, (row) => JSON.stringify(row._id ?? null), () => this.#createRow(), (node, row, index) => {
+    const kind = this.hasAttribute('project-url') ? 'link' : 'text';
+    const getKey = (row) => kind + JSON.stringify(row._id ?? null);
+    reconcile(body, rows, getKey, () => this.#createRow(), (node, row, index) => {
       const [rank, project, requests, share, day] = node.children;
       node.project = row;
       setText(rank, number.format(index + 1));
       const [link, labels] = project.children;
-      setText(link, String(row.name || (row._id ?? '')));
+      setText(link, row.name?.trim() ? row.name : String(row._id ?? ''));
       if (link.localName === 'a') link.href = this.#getUrl(row);
       setText(labels.firstChild, [row.projectType, row.plan, row.status].filter(Boolean).join(' · '));
       updateBar(requests, number.format(row.totalRequest), Number(row.totalRequest) / most);
@@ -870,7 +909,8 @@ export class UsageStats extends HTMLElement {
 
   #formatDate(text) {
     if (!text) return '';
-    const date = new Date(text);
+    // Any other text would be read in a way of the browser's own.
+    const date = new Date(/^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(text) ? text : NaN);
     return Number.isNaN(date.getTime()) ? text : this.#format.date.format(date);
   }
 
