@@ -86,6 +86,39 @@ def _equals(*, expected: bool) -> Callable[[object], None]:
     return validate
 
 
+def _build_success(*, expected: bool) -> Any:  # noqa: ANN401 # fields are not generic in marshmallow 3, here and below
+    return fields.Raw(required=True, validate=_equals(expected=expected), metadata={"type": "boolean"})
+
+
+def _build_number(description: str = "", **options: Any) -> Any:  # noqa: ANN401
+    """Return a field for a finite number, by default a required one."""
+    metadata = _NUMBER | ({"description": description} if description else {})
+    arguments: dict[str, Any] = {"required": True, "metadata": metadata} | options
+    return fields.Raw(validate=_validate_number, **arguments)
+
+
+def _build_integer(description: str = "", *, required: bool = True) -> Any:  # noqa: ANN401
+    metadata = {"description": description} if description else {}
+    return fields.Integer(required=required, strict=True, metadata=metadata)
+
+
+def _build_labels() -> dict[str, Any]:
+    """Return the fields that a group may have been grouped by."""
+    return {name: fields.String(allow_none=True) for name in GROUP_FIELDS}
+
+
+def _build_sums() -> dict[str, Any]:
+    """Return the fields of a group that follow its values."""
+    share = "The group's share of the total, with 4 decimals; null if the total is not positive."
+    return {
+        GROUP_SIZE: _build_integer(),
+        TOTAL: _build_number("The sum of the group's counts."),
+        GROUP_SHARE: _build_number(share, allow_none=True),
+    }
+
+
+_NUMBER: Final = {"type": "number", "format": "double"}
+_INSTANT: Final = {"type": "string", "format": "date-time"}
 # Generators ignore the format of an array of types, so that some clients would read 32 bits.
 _ID_TYPES: Final = [{"type": "string"}, {"type": "integer", "format": "int64"}, {"type": "null"}]
 _FIELD_TYPES: Final[Mapping[Kind, Callable[[], Any]]] = {
@@ -106,11 +139,7 @@ _FIELD_TYPES: Final[Mapping[Kind, Callable[[], Any]]] = {
         },
     ),
     Kind.TEXT: lambda: fields.String(allow_none=True),
-    Kind.COUNT: lambda: fields.Raw(
-        required=True,
-        validate=_validate_number,
-        metadata={"type": "number", "format": "double", "description": "The number of requests; 0 if none is stored."},
-    ),
+    Kind.COUNT: lambda: _build_number("The number of requests; 0 if none is stored."),
     Kind.DATE: lambda: fields.String(
         allow_none=True,
         metadata={"description": "ISO 8601 in UTC with milliseconds; stored text is unchanged."},
@@ -125,33 +154,11 @@ ProjectSchema: Final[type[Schema]] = Schema.from_dict(
     {name: _FIELD_TYPES[kind]() for name, kind in ALL_FIELDS}, name="Project"
 )
 
-_SUMS: Final[Mapping[str, Callable[[], Any]]] = {
-    GROUP_SIZE: lambda: fields.Integer(required=True, strict=True),
-    TOTAL: lambda: fields.Raw(
-        required=True,
-        validate=_validate_number,
-        metadata={"type": "number", "format": "double", "description": "The sum of the group's counts."},
-    ),
-    GROUP_SHARE: lambda: fields.Raw(
-        required=True,
-        allow_none=True,
-        validate=_validate_number,
-        metadata={
-            "type": "number",
-            "format": "double",
-            "description": "The group's share of the total, with 4 decimals; null if the total is not positive.",
-        },
-    ),
-}
-
 #: The totals of the projects that have the same casefolded values in the fields named by ``groupBy``.
 #:
 #: .. versionadded:: 0.1.0
 GroupSchema: Final[type[Schema]] = Schema.from_dict(
-    {
-        **{name: fields.String(allow_none=True) for name in GROUP_FIELDS},
-        **{name: build() for name, build in _SUMS.items()},
-    },
+    {**_build_labels(), **_build_sums()},
     name="Group",
 )
 
@@ -160,30 +167,17 @@ GroupSchema: Final[type[Schema]] = Schema.from_dict(
 #: .. versionadded:: 0.1.0
 UsageSchema: Final[type[Schema]] = Schema.from_dict(
     {
-        SUCCESS: fields.Raw(required=True, validate=_equals(expected=True), metadata={"type": "boolean"}),
-        TOTAL: fields.Raw(
-            required=True,
-            validate=_validate_number,
-            metadata={
-                "type": "number",
-                "format": "double",
-                "description": "The sum of the counts of all matching projects.",
-            },
-        ),
+        SUCCESS: _build_success(expected=True),
+        TOTAL: _build_number("The sum of the counts of all matching projects."),
         PROJECTS: fields.List(fields.Nested(ProjectSchema), required=True),
         GROUPS: fields.List(fields.Nested(GroupSchema), metadata={"description": "Only with groupBy."}),
-        TOTAL_PROJECTS: fields.Integer(
-            strict=True, metadata={"description": "Only with limit: the number of all matching projects."}
-        ),
+        TOTAL_PROJECTS: _build_integer("Only with limit: the number of all matching projects.", required=False),
         NEXT_CURSOR: fields.String(
             allow_none=True, metadata={"description": "Only with limit; null on the last page."}
         ),
     },
     name="Usage",
 )
-
-_COUNT: Final = {"type": "number", "format": "double"}
-_INSTANT: Final = {"type": "string", "format": "date-time"}
 
 #: The requests of a group of projects in one window: its values of the fields named by ``groupBy``.
 #:
@@ -197,8 +191,8 @@ HistoryGroupSchema: Final[type[Schema]] = Schema.from_dict(
                 "description": "Only with groupBy=project: the project's _id.",
             },
         ),
-        **{name: fields.String(allow_none=True) for name in GROUP_FIELDS},
-        TOTAL: fields.Raw(required=True, validate=_validate_number, metadata=_COUNT),
+        **_build_labels(),
+        TOTAL: _build_number(),
     },
     name="HistoryGroup",
 )
@@ -210,12 +204,10 @@ HistoryBucketSchema: Final[type[Schema]] = Schema.from_dict(
     {
         FROM: fields.String(required=True, metadata=_INSTANT),
         TO: fields.String(required=True, metadata=_INSTANT | {"description": "Exclusive."}),
-        TOTAL: fields.Raw(
-            required=True,
+        TOTAL: _build_number(
             allow_none=True,
-            validate=_validate_number,
             metadata={
-                "anyOf": [_COUNT, {"type": "null"}],
+                "anyOf": [_NUMBER, {"type": "null"}],
                 "description": "Null if the window ended before counting began.",
             },
         ),
@@ -226,10 +218,8 @@ HistoryBucketSchema: Final[type[Schema]] = Schema.from_dict(
         GROUPS: fields.List(
             fields.Nested(HistoryGroupSchema), metadata={"description": "Only with groupBy; empty without a total."}
         ),
-        OTHERS: fields.Raw(
-            validate=_validate_number,
-            metadata=_COUNT
-            | {"description": "The requests of the other projects, if there are more than 20 with groupBy=project."},
+        OTHERS: _build_number(
+            "The requests of the other projects, if there are more than 20 with groupBy=project.", required=False
         ),
     },
     name="HistoryBucket",
@@ -240,7 +230,7 @@ HistoryBucketSchema: Final[type[Schema]] = Schema.from_dict(
 #: .. versionadded:: 0.1.0
 HistorySchema: Final[type[Schema]] = Schema.from_dict(
     {
-        SUCCESS: fields.Raw(required=True, validate=_equals(expected=True), metadata={"type": "boolean"}),
+        SUCCESS: _build_success(expected=True),
         FROM: fields.String(required=True, metadata=_INSTANT),
         TO: fields.String(required=True, metadata=_INSTANT | {"description": "Exclusive."}),
         WINDOW: fields.String(required=True, metadata={"description": "hour, day, week or month."}),
@@ -253,9 +243,7 @@ HistorySchema: Final[type[Schema]] = Schema.from_dict(
                 "description": "Since when requests are counted; null if nothing was counted yet.",
             },
         ),
-        TOTAL: fields.Raw(
-            required=True, validate=_validate_number, metadata=_COUNT | {"description": "The sum of all buckets."}
-        ),
+        TOTAL: _build_number("The sum of all buckets."),
         BUCKETS: fields.List(fields.Nested(HistoryBucketSchema), required=True),
     },
     name="History",
@@ -279,11 +267,11 @@ PlatformGroupSchema: Final[type[Schema]] = Schema.from_dict(
             validate=_validate_id,
             metadata={
                 "anyOf": _ID_TYPES,
-                "description": "Only with groupBy=owner: the owner id, in the form of an _id.",
+                "description": "Only with groupBy=owner: the owner id; null for projects without an owner.",
             },
         ),
-        **{name: fields.String(allow_none=True) for name in GROUP_FIELDS},
-        **{name: build() for name, build in _SUMS.items()},
+        **_build_labels(),
+        **_build_sums(),
     },
     name="PlatformGroup",
 )
@@ -293,8 +281,8 @@ PlatformGroupSchema: Final[type[Schema]] = Schema.from_dict(
 #: .. versionadded:: 0.1.0
 PlatformOthersSchema: Final[type[Schema]] = Schema.from_dict(
     {
-        GROUPS: fields.Integer(required=True, strict=True, metadata={"description": "The number of these groups."}),
-        **{name: build() for name, build in _SUMS.items()},
+        GROUPS: _build_integer("The number of these groups."),
+        **_build_sums(),
     },
     name="PlatformOthers",
 )
@@ -304,18 +292,10 @@ PlatformOthersSchema: Final[type[Schema]] = Schema.from_dict(
 #: .. versionadded:: 0.1.0
 PlatformSchema: Final[type[Schema]] = Schema.from_dict(
     {
-        SUCCESS: fields.Raw(required=True, validate=_equals(expected=True), metadata={"type": "boolean"}),
-        TOTAL: fields.Raw(
-            required=True,
-            validate=_validate_number,
-            metadata=_COUNT | {"description": "The sum of the counts of all matching projects."},
-        ),
-        GROUP_SIZE: fields.Integer(
-            required=True, strict=True, metadata={"description": "The number of all matching projects."}
-        ),
-        UNUSED: fields.Integer(
-            required=True, strict=True, metadata={"description": "The number of those whose count is 0."}
-        ),
+        SUCCESS: _build_success(expected=True),
+        TOTAL: _build_number("The sum of the counts of all matching projects."),
+        GROUP_SIZE: _build_integer("The number of all matching projects."),
+        UNUSED: _build_integer("The number of those whose count is 0."),
         AS_OF: fields.String(
             required=True, metadata=_INSTANT | {"description": "When the database was asked for the totals."}
         ),
@@ -333,7 +313,7 @@ PlatformSchema: Final[type[Schema]] = Schema.from_dict(
 #: .. versionadded:: 0.1.0
 ErrorSchema: Final[type[Schema]] = Schema.from_dict(
     {
-        SUCCESS: fields.Raw(required=True, validate=_equals(expected=False), metadata={"type": "boolean"}),
+        SUCCESS: _build_success(expected=False),
         MESSAGE: fields.String(required=True),
         ERRORS: fields.Dict(
             keys=fields.String(),

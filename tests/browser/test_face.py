@@ -179,7 +179,7 @@ class TestEvents:
         """Events bubble through the shadow trees around the element."""
         page = show()
         assert page.evaluate(
-            "() => new Promise((done) => { const outer = document.createElement('div'); document.body.append(outer);"
+            "() => new Promise((done) => { setTimeout(() => done(false), 5000); const outer = document.createElement('div'); document.body.append(outer);"
             " outer.addEventListener('usage-load', (event) => done(event.composed && event.bubbles));"
             " outer.attachShadow({mode: 'open'}).append(document.createElement('usage-stats')); })"
         )

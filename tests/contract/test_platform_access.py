@@ -152,6 +152,17 @@ def count_reads(commands):
     return sum("aggregate" in command for command in commands)
 
 
+def get_at_once(app, number):
+    """Return a function that waits for as many threads, and then sends a request."""
+    barrier = threading.Barrier(number)
+
+    def get(_):
+        barrier.wait()
+        return app.test_client().get(URL)
+
+    return get
+
+
 class TestKeeping:
     @pytest.fixture(autouse=True)
     def _clock(self, monkeypatch):
@@ -247,13 +258,7 @@ class TestReading:
     def test_one_read_for_all(self, mongo_client, listened, platform_factory):
         """Requests at the same time share one read, also if nothing is kept."""
         collection, commands = listened
-        app = platform_factory(collection, max_age=0)
-        barrier = threading.Barrier(8)
-
-        def get(_):
-            barrier.wait()
-            return app.test_client().get(URL)
-
+        get = get_at_once(platform_factory(collection, max_age=0), 8)
         block = {"blockConnection": True, "blockTimeMS": 500, "appName": "listened"}
         with fail_point(mongo_client, failCommands=["aggregate"], **block), ThreadPoolExecutor(8) as pool:
             bodies = {response.data for response in pool.map(get, range(8))}
@@ -263,13 +268,7 @@ class TestReading:
     def test_a_failure_is_shared(self, mongo_client, listened, platform_factory, caplog):
         """Who waits for a read that fails gets its failure, and each of them is logged."""
         collection, commands = listened
-        app = platform_factory(collection, max_age=60)
-        barrier = threading.Barrier(4)
-
-        def get(_):
-            barrier.wait()
-            return app.test_client().get(URL)
-
+        get = get_at_once(platform_factory(collection, max_age=60), 4)
         fault = {"blockConnection": True, "blockTimeMS": 500, "errorCode": 8000, "appName": "listened"}
         with fail_point(mongo_client, failCommands=["aggregate"], **fault), ThreadPoolExecutor(4) as pool:
             assert {(each.status_code, each.data) for each in pool.map(get, range(4))} == {(500, FAILED)}

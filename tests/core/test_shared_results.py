@@ -22,6 +22,23 @@ def started(function, *arguments):
     return thread
 
 
+class Blocked:
+    """A computation that begins, waits until the test lets it end, and then returns 1 or raises an error."""
+
+    def __init__(self, error=None):
+        self.error, self.begun, self.end = error, threading.Event(), threading.Event()
+
+    def __call__(self, _):
+        self.begun.set()
+        assert self.end.wait(10)
+        if self.error is not None:
+            raise self.error
+        return result_of(1)
+
+    def wait(self):
+        assert self.begun.wait(10)
+
+
 def test_result_is_kept():
     """A result is kept until it is too old."""
     results = SharedResults(60.0)
@@ -72,33 +89,20 @@ def test_a_computation_can_keep_another_result():
 
 def test_outcome_is_shared():
     """Who waits for the same result gets it, even if it is too old to be kept."""
-    results, begun, end = SharedResults(0.0), threading.Event(), threading.Event()
-
-    def compute(_):
-        begun.set()
-        assert end.wait(10)
-        return result_of(1)
-
+    results, compute = SharedResults(0.0), Blocked()
     with ThreadPoolExecutor(5) as pool:
         first = pool.submit(results.get, "key", compute, 10.0)
-        assert begun.wait(10)
+        compute.wait()
         others = [pool.submit(results.get, "key", raiser(AssertionError), 10.0) for _ in range(4)]
         time.sleep(0.05)
-        end.set()
+        compute.end.set()
         assert {each.result().value for each in (first, *others)} == {1}
 
 
 @pytest.mark.parametrize("fails", [True, False])
 def test_other_keys_do_not_share(fails):
     """Who waits for another result gets neither a result nor an error of it, and only the remaining time."""
-    results, begun, end, remaining = SharedResults(0.0), threading.Event(), threading.Event(), []
-
-    def compute(_):
-        begun.set()
-        assert end.wait(10)
-        if fails:
-            raise KeyError
-        return result_of(1)
+    results, compute, remaining = SharedResults(0.0), Blocked(KeyError() if fails else None), []
 
     def compute_other(seconds):
         remaining.append(seconds)
@@ -106,11 +110,11 @@ def test_other_keys_do_not_share(fails):
 
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(results.get, "key", compute, 10.0)
-        assert begun.wait(10)
+        compute.wait()
         others = [pool.submit(results.get, f"other {n}", compute_other, 10.0) for n in range(3)]
         time.sleep(0.2)
         began = time.monotonic()
-        end.set()
+        compute.end.set()
         assert [each.result().value for each in others] == [2, 2, 2]
         assert time.monotonic() - began < 5
         assert isinstance(first.exception(), KeyError) == fails
@@ -151,42 +155,31 @@ def test_a_late_end_does_not_disturb():
 
 def test_interruption_is_not_shared():
     """If the computing thread is interrupted, one of those who wait computes instead."""
-    results, begun, end = SharedResults(60.0), threading.Event(), threading.Event()
-
-    def compute(_):
-        begun.set()
-        assert end.wait(10)
-        raise KeyboardInterrupt
+    results, compute = SharedResults(60.0), Blocked(KeyboardInterrupt())
 
     def interrupted():
         with pytest.raises(KeyboardInterrupt):
             results.get("key", compute, 10.0)
 
     thread = started(interrupted)
-    assert begun.wait(10)
+    compute.wait()
     with ThreadPoolExecutor(2) as pool:
         others = [pool.submit(results.get, "key", lambda _: result_of(2), 10.0) for _ in range(2)]
         time.sleep(0.05)
-        end.set()
+        compute.end.set()
         assert [each.result().value for each in others] == [2, 2]
     thread.join()
 
 
 def test_waiting_ends():
     """Waiting for another computation ends with the given time."""
-    results, begun, end = SharedResults(60.0), threading.Event(), threading.Event()
-
-    def compute(_):
-        begun.set()
-        assert end.wait(10)
-        return result_of(1)
-
+    results, compute = SharedResults(60.0), Blocked()
     thread = started(results.get, "key", compute, 10.0)
-    assert begun.wait(10)
+    compute.wait()
     for key in ("key", "other"):
         with pytest.raises(TimeoutError):
             results.get(key, raiser(AssertionError), 0.05)
-    end.set()
+    compute.end.set()
     thread.join()
 
 
@@ -202,19 +195,13 @@ def test_another_process_has_its_own_results(monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_does_not_wait():
     """A forked process computes on its own, even if a thread of its parent was computing."""
-    results, begun, end = SharedResults(60.0), threading.Event(), threading.Event()
-
-    def compute(_):
-        begun.set()
-        assert end.wait(10)
-        return result_of(1)
-
+    results, compute = SharedResults(60.0), Blocked()
     thread = started(results.get, "key", compute, 10.0)
-    assert begun.wait(10)
+    compute.wait()
     child = os.fork()
     if not child:
         value = results.get("key", lambda _: result_of(7), 0.5).value
         os._exit(0 if value == 7 else 1)
     assert os.waitpid(child, 0)[1] == 0
-    end.set()
+    compute.end.set()
     thread.join()
