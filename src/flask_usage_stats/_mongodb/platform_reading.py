@@ -24,7 +24,6 @@ from .count_expressions import (
     is_whole,
     read_totals,
 )
-from .cursors import kill_cursor
 from .decodable import build_decodable_value, get_uuid_subtype
 from .driver import call_with_collation
 from .label_counter import LabelCounter
@@ -38,6 +37,7 @@ from .platform_expressions import (
     read_owner,
     write_label,
 )
+from .server_cursors import kill_cursor
 
 _T = TypeVar("_T")
 

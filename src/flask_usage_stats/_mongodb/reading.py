@@ -16,12 +16,12 @@ from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from .._core.fields import ID
 from .._core.hourly import HourlyLimit
 from ..protocols import Owner
-from .cursors import CLOSE_TIMEOUT, kill_cursor
 from .decodable import build_decodable_projection
 from .driver import DRIVER_ERRORS, SIMPLE_COLLATION, TimeLimit, build_store_error, is_collation_refused
 from .indexes import find_serving_index
 from .mapping import CollectionMapping, Document
 from .read_options import ReadOptions, ReadOptionsCache
+from .server_cursors import CLOSE_TIMEOUT, kill_cursor
 
 _logger: Final = logging.getLogger("flask_usage_stats")
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 from pymongo import MongoClient
 
-from flask_usage_stats._mongodb.cursors import kill_cursor
+from flask_usage_stats._mongodb.server_cursors import kill_cursor
 
 
 @pytest.mark.parametrize("cursor_id", [None, 0])
