@@ -17,6 +17,7 @@ PAGE = """<!doctype html>
 <script type="module" src="{prefix}/api/usage/usage-stats.js"></script></head>
 <body><main><h1>Account</h1>{body}</main></body>
 </html>"""
+ROOT = "document.querySelector('usage-stats').shadowRoot"
 ELEMENT = '<usage-stats {}><a slot="unauthenticated" href="/login">Sign in</a></usage-stats>'
 PROJECTS = (
     ("api-service", "node", "live", "business", 89456),
@@ -40,6 +41,7 @@ class Host:
         self.cookie = None  # the name and the value of the one that is required, if any
         self.tokens = None  # the accepted ones, if tokens are required
         self.cross = False  # whether other origins may send requests
+        self.maximum_age = None  # what a cache may keep, in seconds
         self.replace = None  # a function of the path that returns a response, or None
         self.requests = []  # (path, query, headers) of the API
         self.html = ""
@@ -75,6 +77,8 @@ class Host:
         return self.replace(request.path) if self.replace else None
 
     def after(self, response):
+        if self.maximum_age:
+            response.headers["Cache-Control"] = f"max-age={self.maximum_age}"
         if self.cross:
             response.headers["Access-Control-Allow-Origin"] = "*"
             response.headers["Access-Control-Allow-Headers"] = "Authorization, If-None-Match"
@@ -127,6 +131,27 @@ def settle(page):
         " element.shadowRoot?.querySelector('[part=base]').getAttribute('aria-busy') === 'false'"
         " && (events.length || element.getAttribute('auth')))"
     )
+
+
+def run(page, script):
+    """Return the value of an expression about the ``element``, its shadow tree ``root`` and the ``UsageStats`` class."""
+    return page.evaluate(
+        "async () => { const element = document.querySelector('usage-stats'), root = element.shadowRoot,"
+        f" UsageStats = element.constructor; return {script}; }}"
+    )
+
+
+def wait_for_events(page, number):
+    """Wait for a number of events since the page was opened, and return their types."""
+    page.wait_for_function("(number) => events.length >= number", arg=number)
+    return page.evaluate("events.map(([type]) => type)")
+
+
+def stop_clock(page):
+    """Let the time of the page stand still, but for ``page.clock.run_for()``."""
+    now = datetime.now(UTC)
+    page.clock.install(time=now)
+    page.clock.pause_at(now + timedelta(seconds=1))
 
 
 def names(page):

@@ -4,9 +4,8 @@ import time
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser.hosted import error_response, names
+from browser.hosted import ROOT, error_response, names, run, wait_for_events
 
-ROOT = "document.querySelector('usage-stats').shadowRoot"
 DARK = "<style>html { background: #111; color: #eee; } a { color: #8cf; }</style>"
 
 
@@ -111,6 +110,52 @@ def test_focus_of_controls_that_go_away(host, show, page):
     assert page.evaluate(f"{ROOT}.activeElement.textContent") == "Refresh"
 
 
+def test_focus_of_projects_that_go_away(host, show, page):
+    """If the project or the group with the focus is gone, the one in its place gets it."""
+    show('project-url="/projects/{_id}"')
+    for role, name, gone, expected in (
+        ("link", "blog", {"name": "blog"}, "docs-site"),
+        ("link", "test-app", {"name": "test-app"}, "auth"),
+        ("button", "business", {"plan": "business"}, "pro"),
+    ):
+        page.get_by_role(role, name=name, exact=True).focus()
+        host.projects.delete_many(gone)
+        run(page, "element.refresh()")
+        assert run(page, "root.activeElement.textContent") == expected
+
+
+@pytest.mark.parametrize("name", ["Refresh", "blog"])
+def test_focus_of_numbers_that_go_away(host, show, page, name):
+    """A 401 leaves the focus in the element, also after an error."""
+    show('project-url="/projects/{_id}"')
+    page.get_by_text(name, exact=True).focus()
+    host.owner = None
+    run(page, "element.refresh()")
+    assert run(page, "root.activeElement.getAttribute('part')") == "base"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Sign in"
+
+
+def test_focus_of_an_error_that_goes_away(host, show, page):
+    """If "Try again" finds that the session has ended, the focus stays in the element."""
+    show()
+    host.replace = lambda path: error_response(500)
+    run(page, "element.refresh()")
+    host.replace, host.owner = None, None
+    page.get_by_role("button", name="Try again").press("Enter")
+    wait_for_events(page, 3)
+    assert run(page, "root.activeElement.getAttribute('part')") == "base"
+
+
+def test_the_last_project_goes_away(host, show, page):
+    """If no project is left, the focus stays in the element."""
+    show('project-url="/projects/{_id}"')
+    page.get_by_role("link", name="blog").focus()
+    host.projects.delete_many({})
+    run(page, "element.refresh()")
+    assert run(page, "root.activeElement.getAttribute('part')") == "base"
+
+
 def test_screen_reader(host, show, page):
     """Readers hear tables with headings, names of controls, and no bars."""
     host.fill_history({0: 5}, 2)
@@ -159,17 +204,21 @@ def many():
     return [(f"project {n}", "node", "live", "pro", n) for n in range(30)]
 
 
-def test_print(show, page):
+def test_print(host, show, page):
     """On paper, there are numbers and bars, but no controls."""
     show()
+    page.get_by_role("button", name="pro", exact=True).click()
+    page.get_by_role("button", name="Show all").wait_for()
+    host.replace = lambda path: error_response(500)
+    run(page, "element.refresh()")
     page.emulate_media(media="print")
     assert page.locator("[part=total]").is_visible()
     assert names(page)
-    assert not [button for button in page.locator("button[part=button], input, select").all() if button.is_visible()]
+    assert not [control for control in page.locator("button:not(.plain), input, select").all() if control.is_visible()]
     assert page.locator("[part=bar]").first.evaluate("(node) => getComputedStyle(node).printColorAdjust") == "exact"
 
 
-def test_forced_colors(show, page):
+def test_forced_colors(host, show, page):
     """With forced colors, bars and the pressed button can still be seen."""
     page.emulate_media(forced_colors="active")
     show()
@@ -180,6 +229,11 @@ def test_forced_colors(show, page):
         "(nodes) => nodes.map((node) => getComputedStyle(node).borderTopWidth)"
     )
     assert widths[0] != widths[1]
+    host.replace = lambda path: time.sleep(1)
+    run(page, "(element.refresh(), null)")
+    progress = run(page, "getComputedStyle(root.querySelector('[part=progress]'), '::before').backgroundColor")
+    assert progress != run(page, "getComputedStyle(document.documentElement).backgroundColor")
+    assert progress == bar
 
 
 def test_reduced_motion(host, show, page):

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from browser.hosted import PROJECTS, names, settle
+from browser.hosted import PROJECTS, error_response, names, run, settle, wait_for_events
 from flask import Response, request
 
 
@@ -241,3 +241,117 @@ def test_pages_instead_of_json(host, show, status, body, message):
     assert kind == "usage-error"
     assert message is None or detail == {"status": status, "message": message}
     assert page.locator("[part=error]").is_visible()
+
+
+def choose(page, choice):
+    """Make a choice that changes what is shown."""
+    if choice == "order":
+        page.locator("select").select_option("Name")
+    elif choice == "search":
+        page.get_by_role("searchbox").fill("blog")
+    else:
+        page.get_by_role("button", name=choice, exact=True).click()
+
+
+def get_controls(page):
+    """Return what is chosen, and what is shown."""
+    pressed = page.locator("[aria-pressed=true]").all_inner_texts()
+    fields = [page.get_by_role("searchbox").input_value(), page.locator("select").input_value()]
+    return [pressed, fields, names(page), groups(page), page.locator("[part=history]").text_content()]
+
+
+@pytest.mark.parametrize("choice", ["pro", "Status", "Only unused", "order", "search", "Show more"])
+def test_choice_that_fails(host, show, choice):
+    """If a choice cannot be loaded, the controls agree with what is shown, and "Try again" makes it again."""
+    host.fill_history({0: 5}, 2)
+    page = show('limit="3" history="3"')
+    before = get_controls(page)
+    host.replace = lambda path: None if path.endswith("history") else error_response(500)
+    choose(page, choice)
+    wait_for_events(page, 2)
+    settle(page)
+    assert get_controls(page) == before
+    host.replace = None
+    with page.expect_download():
+        page.get_by_role("button", name="Download CSV").click()
+    assert host.queries()[-1] == {"format": "csv"}
+    page.get_by_role("button", name="Try again").click()
+    wait_for_events(page, 3)
+    settle(page)
+    assert get_controls(page) != before
+    assert host.queries()[-1] == host.queries()[1]
+
+
+def test_search_before_a_removal(host, show):
+    """What was typed just before the element moves is searched for in its new place."""
+    page = show()
+    page.get_by_role("searchbox").fill("blog")
+    run(page, "(element.remove(), document.querySelector('main').append(element))")
+    wait_for_events(page, 2)
+    assert names(page) == ["blog"]
+    page.wait_for_timeout(400)
+    assert len(host.queries()) == 2
+
+
+def test_typing_while_a_response_comes(host, show):
+    """A response does not change the text that is being typed."""
+    page = show()
+    page.get_by_role("searchbox").fill("bl")
+    assert run(page, "(await element.refresh(), root.querySelector('input').value)") == "bl"
+    wait_for_events(page, 3)
+    assert names(page) == ["blog"]
+
+
+def test_download_of_a_login_page(host, show):
+    """A page instead of a CSV file is an error, and is not saved."""
+    page = show()
+    downloads = []
+    page.on("download", lambda download: downloads.append(download))  # noqa: PLW0108 # not a built-in
+    host.replace = lambda path: Response("<h1>Log in</h1>", mimetype="text/html")
+    page.get_by_role("button", name="Download CSV").click()
+    assert wait_for_events(page, 2) == ["usage-load", "usage-error"]
+    page.wait_for_timeout(200)
+    assert not downloads
+
+
+def test_download_has_every_filter(host, show):
+    """Values, projects without one, the search and "Only unused" are in the request for the file."""
+    host.fill([*PROJECTS, ("app-2", "node", "live", None, 0)])
+    page = show()
+    click(page, "none")
+    click(page, "Status")
+    click(page, "live")
+    click(page, "Only unused")
+    page.get_by_role("searchbox").fill("app")
+    wait_for_events(page, 6)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    assert host.queries()[-1] == {
+        "without": "plan", "status": "live", "search": "app", "maxRequests": "0", "format": "csv"
+    }  # fmt: skip
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8-sig"))))
+    assert [row["name"] for row in rows] == names(page) == ["app-2"]
+
+
+def test_projects_without_two_values(host, show):
+    """Projects without a plan and without a type are those that lack both."""
+    host.fill([("a", "node", "live", None, 3), ("b", None, "live", "pro", 2), ("c", None, "live", None, 1)])
+    page = show()
+    click(page, "none")
+    click(page, "Type")
+    click(page, "none")
+    assert names(page) == ["c"]
+    assert host.requests[-1][1]["without"] == ["plan", "projectType"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "limit"), [("order", "10"), ("search", "10"), ("Only unused", "10"), ("Status", "20")]
+)
+def test_first_page(host, show, choice, limit):
+    """A filter, an order and a search begin with the first rows; another breakdown keeps what is shown."""
+    host.fill(many(60))
+    page = show('limit="10"')
+    click(page, "Show more")
+    choose(page, choice)
+    wait_for_events(page, 3)
+    assert host.queries()[-1]["limit"] == limit

@@ -1,12 +1,10 @@
 """The element's attributes, properties, events, slots, parts and CSS properties."""
 
-import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from browser.hosted import PAGE, error_response, names, serve
+from browser.hosted import PAGE, names, run, serve
 
-ROOT = "document.querySelector('usage-stats').shadowRoot"
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -127,6 +125,28 @@ class TestProperties:
         assert {"Aktualisieren", "CSV", "Only unused"} <= set(buttons)
         page.evaluate("document.querySelector('usage-stats').strings = null")
         assert "Download CSV" in page.get_by_role("button").all_inner_texts()
+
+    @pytest.mark.parametrize(
+        ("language", "expected"),
+        [
+            ("de", "neu"),
+            ("DE", "neu"),
+            ("de-AT", "frisch"),
+            ("de-CH", "neu"),
+            ("eo", "denove"),
+            ("en", "Refresh"),
+            ("deu", "Refresh"),
+        ],
+    )
+    def test_strings_of_a_language(self, show, language, expected):
+        """The most exact language has the texts, whatever its case, and also if the browser does not know it."""
+        page = show(f'lang="{language}"')
+        run(
+            page,
+            "Object.assign(UsageStats.strings, { 'de-at': { refresh: 'frisch' }, de: { refresh: 'neu' }, eo: { refresh: 'denove' } })",
+        )
+        run(page, "element.refresh()")
+        assert page.locator(".actions button").inner_text() == expected
 
     def test_refresh(self, host, show):
         """``refresh()`` returns a promise that is fulfilled when the response is shown."""
@@ -294,164 +314,6 @@ class TestSlotsAndParts:
         assert page.evaluate("document.documentElement.scrollWidth") <= 1100
         width = page.locator("[part=base]").evaluate("(node) => [node.scrollWidth, node.clientWidth]")
         assert width[0] <= width[1]
-
-
-class TestHistory:
-    def test_days(self, host, show):
-        """A child per day: no data, zero and today look different, and the table has words for them."""
-        host.fill_history({0: 5, 1: 2100, 3: 800}, 4)
-        page = show('history="7"')
-        days = page.locator("[part=chart] > *")
-        assert days.count() == 7
-        assert page.locator("[part=chart] > :not(div)").count() == 0
-        backgrounds = days.evaluate_all("(nodes) => nodes.map((node) => getComputedStyle(node).backgroundImage)")
-        heights = days.evaluate_all("(nodes) => nodes.map((node) => node.getBoundingClientRect().height)")
-        colors = days.evaluate_all("(nodes) => nodes.map((node) => getComputedStyle(node).backgroundColor)")
-        assert "gradient" in backgrounds[0]  # no data
-        assert (backgrounds[4], heights[4]) == ("none", 0)  # zero
-        assert "gradient" in backgrounds[6]  # today
-        assert backgrounds[0] != backgrounds[6]
-        assert backgrounds[5] == "none"
-        assert colors[5] != "rgba(0, 0, 0, 0)"
-        assert heights[5] > heights[3] > heights[6] > 0
-        page.get_by_text("As a table").click()
-        cells = page.locator("[part=history] tbody td").all_inner_texts()
-        assert not re.search(r"\d", cells[0])
-        assert (cells[0], cells[4], cells[5], cells[6]) == ("no data", "0", "2,100", "5 so far")
-        assert page.locator("[part=history] tbody th").last.inner_text() == f"{TODAY:%b} {TODAY.day}, {TODAY.year}"
-
-    def test_at_most_once_a_minute(self, host, show, page):
-        """The history is asked for once a minute, whatever ``refresh`` says."""
-        page.clock.install()
-        host.fill_history({0: 5}, 4)
-        show('history="7" refresh="5"')
-        for number in range(2, 12):  # 50 seconds
-            page.clock.run_for(5_000)
-            page.wait_for_function("(number) => events.length === number", arg=number)
-        page.evaluate("document.querySelector('usage-stats').refresh()")
-        assert len(host.queries("/api/usage")) == 12
-        assert len(host.queries("/api/usage/history")) == 1
-        page.clock.run_for(10_000)
-        page.wait_for_function("events.length >= 13")
-        page.evaluate("document.querySelector('usage-stats').refresh()")
-        assert len(host.queries("/api/usage/history")) == 2
-
-    def test_missing(self, host, show):
-        """Without a history at the host, there is no chart, and no error."""
-        host.replace = lambda path: error_response(404) if path.endswith("history") else None
-        page = show('history="7"')
-        assert names(page)
-        assert not page.locator("[part=history]").is_visible()
-        assert not page.locator("[part=error]").is_visible()
-        assert [event[0] for event in page.evaluate("events")] == ["usage-load"]
-
-    def test_failure(self, host, show):
-        """If only the history fails, the rest is shown."""
-        host.replace = lambda path: error_response(500, "x") if path.endswith("history") else None
-        page = show('history="7"')
-        assert names(page)
-        assert page.locator("[part=error]").inner_text().startswith("The requests per day could not be loaded.")
-        assert [event[0] for event in page.evaluate("events")] == ["usage-load", "usage-error"]
-
-
-class TestRefresh:
-    def test_polling(self, host, show, page):
-        """``refresh`` polls, at least 5 seconds apart, and not while the page is hidden."""
-        page.clock.install()
-        show('refresh="1"')
-        assert len(host.requests) == 1
-        page.clock.run_for(4_000)
-        assert len(host.requests) == 1
-        page.clock.run_for(1_500)
-        page.wait_for_function("events.length === 2")
-        page.evaluate(
-            "Object.defineProperty(document, 'hidden', { configurable: true, get: () => window.away });"
-            "window.away = true; document.dispatchEvent(new Event('visibilitychange'))"
-        )
-        page.clock.run_for(60_000)
-        assert len(host.requests) == 2
-        page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
-        page.wait_for_function("events.length === 3")
-        page.clock.run_for(5_500)
-        page.wait_for_function("events.length === 4")
-
-    def test_polling_goes_on_after_a_failure(self, host, show, page):
-        """After a failure, the element recovers by itself."""
-        page.clock.install()
-        show('refresh="5"')
-        host.replace = lambda path: error_response(500)
-        page.clock.run_for(5_500)
-        page.wait_for_function("events.length === 2")
-        host.replace = None
-        page.clock.run_for(5_500)
-        page.wait_for_function("events.length === 3")
-        assert not page.locator("[part=error]").is_visible()
-
-    @pytest.mark.parametrize("seconds", ["2147484", "1e9", "Infinity"])
-    def test_long_intervals(self, host, show, page, seconds):
-        """An interval that is too long for a timer does not flood the server."""
-        show(f'refresh="{seconds}"')
-        page.wait_for_timeout(300)
-        assert len(host.requests) == 1
-
-    def test_status_line_is_quiet(self, show, page):
-        """If nothing has changed, the status line does not change either."""
-        show()
-        page.evaluate(
-            f"window.changes = 0; new MutationObserver((all) => changes += all.length).observe("
-            f"{ROOT}.querySelector('[role=status]'), {{ childList: true, characterData: true, subtree: true }})"
-        )
-        page.evaluate("document.querySelector('usage-stats').refresh()")
-        assert page.evaluate("new Promise((done) => setTimeout(() => done(changes), 50))") == 0
-
-    def test_changed_attributes_while_the_server_fails(self, host, show, page):
-        """If an attribute changes, what was loaded stays right, even if the next request fails."""
-        show('project-url="/projects/{_id}"')
-        host.replace = lambda path: error_response(500)
-        element = "document.querySelector('usage-stats')"
-        page.evaluate(f"{element}.setAttribute('group-by', 'status'); {element}.removeAttribute('project-url')")
-        page.wait_for_function("events.length === 2")
-        assert len(names(page)) == 7
-        assert page.locator("[part=group] > :first-child").all_inner_texts() == ["business", "pro", "free", "none"]
-
-    def test_nothing_changed(self, host, show):
-        """A refresh is a conditional request, and a 304 keeps the nodes and the focus."""
-        page = show('project-url="/projects/{_id}"')
-        page.get_by_role("link", name="blog").focus()
-        page.evaluate(f"window.rows = [...{ROOT}.querySelectorAll('[part=row], [part=row] *')]")
-        page.evaluate("document.querySelector('usage-stats').refresh()")
-        assert host.requests[1][2]["If-None-Match"]
-        assert page.evaluate(
-            f"rows.every((node, index) => node === [...{ROOT}.querySelectorAll('[part=row], [part=row] *')][index])"
-        )
-        assert page.evaluate(f"{ROOT}.activeElement.textContent") == "blog"
-        assert page.evaluate("events.length") == 2
-
-    def test_order_changed(self, host, show):
-        """If projects change places, their nodes move, and the focus stays."""
-        page = show('project-url="/projects/{_id}"')
-        page.get_by_role("link", name="blog").focus()
-        page.evaluate(f"window.row = {ROOT}.activeElement")
-        host.projects.update_one({"name": "blog"}, {"$set": {"totalRequest": 10**6}})
-        page.evaluate("document.querySelector('usage-stats').refresh()")
-        assert names(page)[0] == "blog"
-        assert page.evaluate(f"{ROOT}.activeElement === row && row.isConnected")
-
-    def test_removed_and_added(self, host, show):
-        """An element that leaves the page stops, and one that comes back loads."""
-        page = show('refresh="5"')
-        page.evaluate("window.element = document.querySelector('usage-stats'); element.remove()")
-        page.wait_for_timeout(100)
-        number = len(host.requests)
-        page.evaluate("document.querySelector('main').append(element)")
-        page.wait_for_function("events.length === 2")
-        assert len(host.requests) == number + 1
-
-    def test_several_on_a_page(self, host, show):
-        """Several elements do not disturb each other."""
-        page = show(body='<usage-stats limit="1"></usage-stats><usage-stats limit="2"></usage-stats>')
-        page.wait_for_function("events.length === 2")
-        assert names(page) == ["api-service", "api-service", "my-portfolio"]
 
 
 def test_strict_policy(host, page):

@@ -3,7 +3,7 @@
 import re
 import threading
 
-from browser.hosted import PROJECTS, error_response, names, settle
+from browser.hosted import PROJECTS, error_response, names, run, settle
 from flask import redirect
 
 
@@ -23,7 +23,7 @@ def test_loaded(host, show):
     assert page.locator("[part=projects]").inner_text() == "7"
     assert names(page) == [name for name, *_ in PROJECTS]
     assert page.locator("[part=group] > :first-child").all_inner_texts() == ["business", "pro", "free", "none"]
-    assert re.fullmatch(r"7 of 7 shown · as of \d+:\d\d:\d\d [AP]M", page.locator("[part=note]").inner_text())
+    assert re.fullmatch(r"7 of 7 shown · as of \d\d:\d\d", page.locator("[part=note]").inner_text())
     assert events(page) == [["usage-load", {"totalRequests": 129626}]]
     assert not page.locator("[part=error]").is_visible()
     assert not page.locator("[part=history]").is_visible()
@@ -136,3 +136,26 @@ def test_default_text_for_signed_out(host, show):
     host.owner = None
     page = show(body="<usage-stats></usage-stats>")
     assert page.get_by_text("Sign in to see your usage.").is_visible()
+
+
+def test_texts_while_loading(host, show):
+    """Texts that are set while a request runs do not take "Loading…" away."""
+    end = threading.Event()
+    host.replace = lambda path: None if end.wait(10) else error_response(500)
+    page = show(waits=False)
+    page.locator("[aria-busy=true]").wait_for()
+    run(page, "element.strings = { refresh: 'Again' }")
+    assert page.locator("[part=note]").inner_text() == "Loading…"
+    end.set()
+    settle(page)
+
+
+def test_time_of_the_numbers(host, show, page):
+    """The error names the time as HH:MM in every language, however often it fails."""
+    page.clock.install(time="2026-03-01T09:05:10")
+    show('lang="ar-EG"')
+    host.replace = lambda path: error_response(500)
+    for _ in range(2):
+        page.clock.run_for(60_000)
+        run(page, "element.refresh()")
+    assert "09:05" in page.locator("[part=error]").inner_text()

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from browser.hosted import error_response, names, serve
+from browser.hosted import error_response, names, run, serve, wait_for_events
 from flask import request
 
 SET = "(token) => { document.querySelector('usage-stats').token = token; }"
@@ -232,3 +232,53 @@ def test_nothing_of_another_user_is_kept(host, show):
     assert host.queries()[-1] == {"groupBy": "plan", "limit": "2"}
     assert "If-None-Match" not in host.requests[-1][2]
     assert page.get_by_role("searchbox").input_value() == ""
+
+
+def test_a_later_attribute(host, show):
+    """If ``auth="token"`` is set later, the numbers of the cookie's user go away."""
+    page = show()
+    run(page, "element.setAttribute('auth', 'token')")
+    page.wait_for_timeout(100)
+    assert not names(page)
+    assert len(host.requests) == 1
+
+
+def test_more_of_the_former_user(host, show):
+    """After "Show more", a new token begins with the first rows."""
+    host.tokens = {"one", "two"}
+    page = show('auth="token" limit="2"')
+    page.evaluate(SET, "one")
+    wait_for_events(page, 1)
+    page.get_by_role("button", name="Show more").click()
+    wait_for_events(page, 2)
+    page.evaluate(SET, "two")
+    wait_for_events(page, 3)
+    assert host.queries()[-1]["limit"] == "2"
+
+
+def test_typing_before_another_user(host, show):
+    """What was typed before a new token is not searched for."""
+    host.tokens = {"one", "two"}
+    page = show('auth="token"')
+    page.evaluate(SET, "one")
+    wait_for_events(page, 1)
+    page.get_by_role("searchbox").fill("secret project")
+    page.evaluate(SET, "two")
+    wait_for_events(page, 2)
+    page.wait_for_timeout(500)
+    assert len(host.requests) == 2
+    assert page.get_by_role("searchbox").input_value() == ""
+
+
+def test_the_origin_of_the_page_gets_the_token(host, show, page):
+    """With a script from another origin, a token may go to the API of the page."""
+    host.tokens = {"secret"}
+    with serve() as other:
+        other.cross = True
+        script = f'<script type="module" src="{other.origin}/api/usage/usage-stats.js"></script>'
+        host.html = f'<!doctype html><title>x</title>{script}<usage-stats auth="token" src="/api/usage"></usage-stats>'
+        page.goto(f"{host.origin}/page")
+        page.wait_for_function("!!customElements.get('usage-stats')")
+        page.evaluate(SET, "secret")
+        wait_for_events(page, 1)
+        assert authorizations(host) == ["Bearer secret"]

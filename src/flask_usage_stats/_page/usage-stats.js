@@ -1,8 +1,4 @@
-/**
- * <usage-stats>: the usage of the signed-in user's projects, from GET /api/usage. Documented in docs/page.md.
- *
- * The shadow tree is built once. A response updates it in place: a row keeps its nodes, and so the focus.
- */
+/** <usage-stats>: the usage of the signed-in user's projects, from GET /api/usage. See docs/page.md. */
 
 const SCRIPT = new URL(import.meta.url);
 const ORIGINS = new Set([SCRIPT.origin, location.origin]);
@@ -55,6 +51,7 @@ const ENGLISH = {
   unauthenticated: 'Sign in to see your usage.',
   failed: 'The usage could not be loaded.',
   historyFailed: 'The requests per day could not be loaded.',
+  historyStale: 'The requests per day could not be refreshed. They are from {time}.',
   stale: 'The usage could not be refreshed. These numbers are from {time}.',
   again: 'Try again',
 };
@@ -91,15 +88,13 @@ STYLE.replaceSync(`
   :host([standalone]) [part=base] { max-width: 64rem; margin-inline: auto; padding: 1.5rem 1rem; }
   * { box-sizing: border-box; }
   h2, h3, p, table { margin: 0; }
-  h2 { font-size: 1.5em; }
-  h3 { font-size: 1.05em; }
-  summary { font-size: .85em; color: var(--muted); inline-size: fit-content; }
+  summary { inline-size: fit-content; }
   section { margin-block-start: 1.5em; }
-  section > header, [part=toolbar], [part=summary], [part=group-by] {
+  section > header, [part=toolbar], [part=summary], [part=group-by], [part=error], .actions {
     display: flex; flex-wrap: wrap; align-items: center; gap: .5em;
   }
   section > header > h3, ::slotted([slot=summary]) { margin-inline-end: auto; }
-  small, .muted, thead { color: var(--muted); font-size: .85em; font-weight: normal; }
+  small, thead, summary, .muted { color: var(--muted); font-size: .85em; font-weight: normal; }
 
   [part=progress] { block-size: 2px; overflow: hidden; border-radius: 1px; margin-block-end: .5em; }
   [aria-busy=true] > [part=progress]::before {
@@ -108,7 +103,7 @@ STYLE.replaceSync(`
   }
   @keyframes slide { from { margin-inline-start: -30%; } to { margin-inline-start: 100%; } }
   [part=error] {
-    display: flex; flex-wrap: wrap; align-items: center; gap: .5em 1em; margin-block: .5em; padding: .5em .75em;
+    margin-block: .5em; padding: .5em .75em;
     border: 1px solid var(--line); border-inline-start: 4px solid var(--accent); border-radius: var(--radius);
   }
   [part=error] > span { flex: 1 1 12em; }
@@ -116,7 +111,7 @@ STYLE.replaceSync(`
   [part=total], [part=projects] { display: block; font-weight: bold; line-height: 1.2; overflow-wrap: anywhere; }
   [part=total] { font-size: 2.2em; }
   [part=projects] { font-size: 1.5em; }
-  .actions { display: flex; flex-wrap: wrap; gap: .5em; margin-inline-start: auto; }
+  .actions { margin-inline-start: auto; }
 
   [part~=button], [part=select], input {
     font: inherit; font-size: .9em; color: inherit; background: transparent; border: 1px solid var(--line);
@@ -128,9 +123,9 @@ STYLE.replaceSync(`
   button, [part=select], summary { cursor: pointer; }
   [part~=button]:hover { background: var(--track); }
   [part~=button][aria-pressed=true] { border-color: var(--accent); box-shadow: inset 0 0 0 1px var(--accent); }
+  .plain { all: unset; cursor: pointer; text-decoration: underline; }
+  .plain, [part=link] { text-underline-offset: .2em; }
   :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-  .plain { all: unset; cursor: pointer; text-decoration: underline; text-underline-offset: .2em; }
-  .plain:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
   .plain[aria-pressed=true] { font-weight: bold; }
 
   [part=chart] {
@@ -159,13 +154,12 @@ STYLE.replaceSync(`
   .number { text-align: end; white-space: nowrap; }
   .bars { inline-size: 42%; }
   .rank { inline-size: 2.5em; color: var(--muted); }
-  [part=link] { color: inherit; text-underline-offset: .2em; }
-  .labels { display: block; color: var(--muted); font-size: .85em; }
+  [part=link] { color: inherit; }
+  .labels { display: block; }
   [part=track] { block-size: 8px; border-radius: 4px; background: var(--track); margin-block-start: .3em; overflow: hidden; }
   [part=track] > [part=bar] { block-size: 100%; border-radius: 4px; background: var(--accent); }
-  .more { margin-block-start: 1em; }
-  [part=note] { margin-block-start: 1em; min-block-size: 1.4em; }
-  .hidden-text { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+  .more, [part=note] { margin-block-start: 1em; min-block-size: 1.4em; }
+  .hidden-text { position: absolute; inline-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 
   @container (max-width: 36em) {
     .wide { display: none; }
@@ -179,18 +173,20 @@ STYLE.replaceSync(`
     [aria-busy=true] > [part=progress]::before { animation: none; inline-size: 100%; }
   }
   @media (forced-colors: active) {
-    [part=chart] > *, [part=bar] { forced-color-adjust: none; --accent: Highlight; --line: GrayText; }
+    [part=progress]::before, [part=chart] > *, [part=bar] {
+      forced-color-adjust: none; --accent: Highlight; --line: GrayText;
+    }
     [part=track] { border: 1px solid CanvasText; }
     [part~=button][aria-pressed=true] { border: 2px solid Highlight; }
   }
   @media print {
-    [part=progress], [part=toolbar], [part=group-by], .actions, .more, summary { display: none !important; }
+    [part=progress], [part=toolbar], [part~=button], .actions, summary { display: none !important; }
     [part=chart] > *, [part=track], [part=bar] { print-color-adjust: exact; }
     tr { break-inside: avoid; }
   }
 `);
 
-/** Return an element with attributes (functions are listeners) and children (text is never markup). */
+/** Functions are listeners, and text is never markup. */
 function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -201,15 +197,17 @@ function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Set text only if it differs: nothing is announced without need. */
+/** Nothing is announced without need. */
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Let the children of a parent be one node per item, in order. A node stays as long as its key does. */
+/** Make one child per item. A node stays, with the focus, as long as its key does. */
 function reconcile(parent, items, getKey, create, update) {
+  const root = parent.getRootNode();
+  const focused = root.activeElement;
+  const position = [...parent.children].findIndex((node) => node.contains(focused));
   const old = parent.nodes ?? new Map();
-  const focused = parent.getRootNode().activeElement;
   parent.nodes = new Map();
   let next = parent.firstElementChild;
   items.forEach((item, index) => {
@@ -223,11 +221,14 @@ function reconcile(parent, items, getKey, create, update) {
     else parent.insertBefore(node, next);
   });
   for (const node of old.values()) node.remove();
-  // A node that was moved has lost the focus.
-  if (focused?.isConnected && focused !== parent.getRootNode().activeElement) focused.focus();
+  if (position < 0 || root.activeElement === focused) return;
+  // A node that was moved has lost the focus. One that is gone leaves it to the next.
+  const { children } = parent;
+  const found = children[Math.min(position, children.length - 1)]?.querySelector('a, button');
+  (focused.isConnected ? focused : found ?? parent.closest('[part=base]')).focus();
 }
 
-/** Parse JSON. Integers that a double would round become a BigInt, where the browser gives their source. */
+/** Integers that a double would round become a BigInt, if the browser knows their source. */
 function parse(text, status) {
   const revive = (_, value, context) => {
     const isLarge = typeof value === 'number' && !Number.isSafeInteger(value);
@@ -240,26 +241,30 @@ function parse(text, status) {
   }
 }
 
-/** Formatters are kept: making one takes longer than formatting a row. */
+/** Fill a time into a text, as HH:MM. */
+function fillTime(text, time) {
+  return text.replace('{time}', time.toTimeString().slice(0, 5));
+}
+
+// Making a formatter takes longer than formatting a row.
 const formatters = new Map();
 function getFormatters(language) {
   if (!formatters.has(language)) {
-    const percent = { style: 'percent', maximumFractionDigits: 1 };
+    let locale;
+    try {
+      [locale = 'en'] = Intl.DateTimeFormat.supportedLocalesOf(language);
+    } catch {
+      locale = 'en'; // not a language tag
+    }
     formatters.set(language, {
-      number: new Intl.NumberFormat(language, { maximumFractionDigits: 2 }),
-      percent: new Intl.NumberFormat(language, percent),
-      date: new Intl.DateTimeFormat(language, { dateStyle: 'medium' }),
-      time: new Intl.DateTimeFormat(language, { timeStyle: 'medium' }),
-      clock: new Intl.DateTimeFormat(language, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }),
+      number: new Intl.NumberFormat(locale, { maximumFractionDigits: 2 }),
+      percent: new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 1 }),
+      date: new Intl.DateTimeFormat(locale, { dateStyle: 'medium' }),
     });
   }
   return formatters.get(language);
 }
 
-/** Thrown if the request is not authenticated. */
-class Unauthenticated extends Error {}
-
-/** Thrown for an unexpected response. */
 class Failure extends Error {
   constructor(status, message) {
     super(message);
@@ -267,16 +272,8 @@ class Failure extends Error {
   }
 }
 
-/** Wait for all promises, so that none goes on after a failure. A 401 is the failure that counts. */
-async function settle(promises) {
-  const outcomes = await Promise.allSettled(promises);
-  const reasons = outcomes.filter(({ status }) => status === 'rejected').map(({ reason }) => reason);
-  if (reasons.length) throw reasons.find((reason) => reason instanceof Unauthenticated) ?? reasons[0];
-  return outcomes.map(({ value }) => value);
-}
-
 export class UsageStats extends HTMLElement {
-  /** The texts of languages by their tags, such as `UsageStats.strings.de`; those that lack are English. */
+  /** Texts by language. Those that lack are English. */
   static strings = { en: ENGLISH };
 
   static observedAttributes = [
@@ -285,20 +282,17 @@ export class UsageStats extends HTMLElement {
 
   #token; // undefined until one is set
   #strings = {};
-  #groupBy = 'plan';
-  #filters = new Map(); // from the name of a label to its value, or null for those without
-  #search = '';
-  #order = 'most';
-  #unused = false;
-  #pages = 1; // the number of times `limit` that is shown
-  #data = null; // {total, projects, groups, rows, time} of the last success
-  #history = null; // {url, time, buckets}
+  // What is to be shown; replaced, never changed. A filter that is null is for those without.
+  #view = { groupBy: 'plan', filters: new Map(), search: '', order: 'most', unused: false, pages: 1 };
+  #data = null; // {view, total, projects, groups, rows, time, history} of the last success
+  #failed = null; // the view that could not be loaded
+  #history = null; // the last {url, time, buckets, shown, error}, of the buckets since `shown`
   #kept = new Map(); // the tag and the body of each URL of the present view
   #running = null; // the AbortController of the present load
+  #loading = null; // its promise
   #timer = 0;
   #typing = 0;
   #queued = false;
-  #message = ''; // the error that is shown
   #downloads = new AbortController();
   #parts = {};
 
@@ -318,6 +312,7 @@ export class UsageStats extends HTMLElement {
       }
     }
     document.addEventListener('visibilitychange', this.#onVisibility);
+    this.#view = { ...this.#view, search: this.#parts.search.value };
     this.#translate();
     this.#queue();
   }
@@ -327,16 +322,16 @@ export class UsageStats extends HTMLElement {
     this.#running?.abort();
     this.#running = null;
     clearTimeout(this.#timer);
-    clearTimeout(this.#typing);
+    this.#stopTyping();
   }
 
   attributeChangedCallback(name, before, value) {
     if (before === value) return;
     if (name === 'group-by') {
       const found = { type: 'projectType' }[value] ?? value;
-      this.#groupBy = LABELS.includes(found) ? found : 'plan';
+      this.#view = { ...this.#view, groupBy: LABELS.includes(found) ? found : 'plan' };
     }
-    if (name === 'src') this.#forget();
+    if (name === 'src' || name === 'auth') this.#forget();
     if (name === 'history') this.#history = null;
     if (!this.isConnected) return;
     if (name === 'lang') this.#translate();
@@ -353,18 +348,16 @@ export class UsageStats extends HTMLElement {
     this.setAttribute('src', value);
   }
 
-  /** A bearer token, or a function `async (rejected) => token`. It cannot be read. */
+  /** Text, or `async (rejected) => token`. */
   set token(value) {
     this.#token = value;
     // Perhaps another user's.
-    this.#filters.clear();
-    this.#search = this.#parts.search.value = '';
-    clearTimeout(this.#typing);
+    this.#stopTyping();
+    this.#view = { ...this.#view, filters: new Map(), search: '' };
     this.#forget();
     if (this.isConnected) this.#queue();
   }
 
-  /** Texts that replace those of the language. */
   get strings() {
     return this.#strings;
   }
@@ -374,14 +367,16 @@ export class UsageStats extends HTMLElement {
     if (this.isConnected) this.#translate();
   }
 
-  /** Load now. The promise is fulfilled when the response is shown, whatever it is. */
-  refresh() {
-    return this.#load();
+  /** Load, and wait for the last response. */
+  async refresh() {
+    this.#load();
+    for (let last; last !== this.#loading; ) {
+      last = this.#loading;
+      await last;
+    }
   }
 
-  // Loading
-
-  /** Load soon, and once if several attributes change together. */
+  /** Load once if several attributes change together. */
   #queue() {
     if (this.#queued) return;
     this.#queued = true;
@@ -391,36 +386,64 @@ export class UsageStats extends HTMLElement {
     });
   }
 
-  async #load() {
+  #load() {
     this.#running?.abort();
     clearTimeout(this.#timer);
     if (this.getAttribute('auth') === 'token' && !this.#token) {
       this.#parts.signedOut.hidden = this.#token === undefined;
-      return this.#stop();
-    }
-    const running = (this.#running = new AbortController());
-    this.#setBusy(true);
-    try {
-      const [data, history] = await settle([this.#read(running.signal), this.#readHistory(running.signal)]);
-      running.signal.throwIfAborted();
-      this.#data = data;
-      this.#parts.signedOut.hidden = true;
-      this.#message = history?.error ? this.#text('historyFailed') : '';
-      this.#translate(); // also renders; texts may have been added
-      this.#showError(this.#message);
-      this.#emit('usage-load', { totalRequests: data.total });
-      if (history?.error) this.#emitError(history.error);
-    } catch (error) {
-      if (!running.signal.aborted) this.#fail(error);
-    } finally {
-      if (running === this.#running) this.#stop();
+      this.#stop();
+    } else {
+      this.#running = new AbortController();
+      this.#loading = this.#loadAll(this.#running);
     }
   }
 
-  /** End a load, and plan the next one. */
+  async #loadAll(running) {
+    const { signal } = running;
+    const attempt = async (promise, show) => {
+      try {
+        const found = await promise;
+        signal.throwIfAborted();
+        show(found);
+      } catch (error) {
+        if (!signal.aborted) this.#fail(error);
+      }
+    };
+    this.#renderStatus();
+    const list = attempt(this.#read(signal), (data) => this.#show(data));
+    const history = Promise.all([this.#readHistory(signal), list]).then(([found]) =>
+      // Another user's list has dropped what was kept.
+      found === this.#history ? found : this.#readHistory(signal));
+    await attempt(history, (found) => this.#showHistory(found));
+    if (running === this.#running) this.#stop();
+  }
+
+  #show(data) {
+    const old = this.#data;
+    const known = new Set(old?.rows.map(({ _id }) => _id));
+    // With cookies, the user can change without a 401.
+    const isOther = old?.view === data.view && known.size + data.rows.length
+      && !data.rows.some(({ _id }) => known.has(_id));
+    if (isOther) this.#history = null;
+    this.#data = { ...data, history: isOther ? null : old?.history };
+    this.#view = data.view;
+    this.#failed = null;
+    this.#parts.signedOut.hidden = true;
+    this.#translate(); // also renders; texts may have been added
+    this.#emit('usage-load', { totalRequests: data.total });
+  }
+
+  #showHistory(history) {
+    if (this.#failed || !this.#data) return;
+    const old = this.#data.history;
+    this.#data.history = history;
+    this.#render();
+    if (history?.error && history !== old) this.#emitError(history.error);
+  }
+
   #stop() {
     this.#running = null;
-    this.#setBusy(false);
+    this.#renderStatus();
     const seconds = Number(this.getAttribute('refresh'));
     if (seconds > 0 && this.isConnected && !document.hidden && this.#parts.signedOut.hidden) {
       const wait = Math.min(Math.max(seconds, MIN_REFRESH), MAX_REFRESH);
@@ -435,42 +458,44 @@ export class UsageStats extends HTMLElement {
   };
 
   #fail(error) {
-    if (error instanceof Unauthenticated) {
+    if (error?.status === 401) {
       this.#forget();
       this.#parts.signedOut.hidden = false;
       this.#emit('usage-unauthenticated');
       return;
     }
-    const text = this.#text(this.#data ? 'stale' : 'failed');
-    this.#showError(text.replace('{time}', this.#data ? this.#format.clock.format(this.#data.time) : ''));
+    this.#failed = this.#view;
+    if (this.#data) this.#view = this.#data.view;
+    this.#render();
     this.#emitError(error);
   }
 
-  /** Send a request with the token. */
-  async #send(url, signal, tag, rejected) {
+  #retry() {
+    this.#view = this.#failed ?? this.#view;
+    if (this.#history?.error) this.#history.time = 0;
+    this.#load();
+  }
+
+  async #request(url, signal, tag, rejected = false) {
     let token = this.#token;
-    if (typeof token === 'function') {
+    const canRenew = typeof token === 'function';
+    if (canRenew) {
       token = await token(rejected);
-      if (!token) throw new Unauthenticated();
+      if (!token) throw new Failure(401);
     }
     const headers = tag ? { 'If-None-Match': tag } : {};
     if (token && ORIGINS.has(new URL(url, document.baseURI).origin)) headers.Authorization = `Bearer ${token}`;
     // Without the browser's cache, which would turn a 304 into a 200. A redirect leads to a login page.
-    return fetch(url, { headers, signal, cache: 'no-store', redirect: 'manual' });
-  }
-
-  async #request(url, signal, tag) {
-    let response = await this.#send(url, signal, tag, false);
-    if (response.status === 401 && typeof this.#token === 'function') {
-      response = await this.#send(url, signal, tag, true);
-    }
-    if (response.status === 401 || response.type === 'opaqueredirect') throw new Unauthenticated();
-    if (response.ok || response.status === 304) return response;
+    const response = await fetch(url, { headers, signal, cache: 'no-store', redirect: 'manual' });
+    const { ok, status, statusText, type } = response;
+    if (status === 401 && canRenew && !rejected) return this.#request(url, signal, tag, true);
+    if (status === 401 || type === 'opaqueredirect') throw new Failure(401);
+    if (ok || status === 304) return response;
     const body = await response.json().catch(() => null);
-    throw new Failure(response.status, body?.message || response.statusText || String(response.status));
+    throw new Failure(status, body?.message || statusText || String(status));
   }
 
-  /** Return the body of a URL; if it has not changed, the same object as before. */
+  /** Return a body; if it has not changed, the same object as before. */
   async #get(url, signal, kept) {
     const old = this.#kept.get(url);
     const response = await this.#request(url, signal, old?.tag);
@@ -484,18 +509,16 @@ export class UsageStats extends HTMLElement {
     return entry.body;
   }
 
-  /** Read as many projects as are to be shown. */
   async #read(signal) {
     const kept = new Map();
-    const wanted = this.#limit * this.#pages;
-    const groupBy = this.#groupBy;
+    const view = this.#view;
+    const limit = Math.max(Math.trunc(Number(this.getAttribute('limit'))) || 25, 1);
+    const wanted = limit * view.pages;
     const rows = [];
     let first = null;
     let cursor = null;
     do {
-      const query = this.#query(ORDERS[this.#order]);
-      if (this.#unused) query.set('maxRequests', 0);
-      query.set('groupBy', groupBy);
+      const query = this.#query(view, { ...ORDERS[view.order], groupBy: view.groupBy });
       query.set('limit', Math.min(wanted - rows.length, MAX_LIMIT));
       if (cursor) query.set('cursor', cursor);
       const body = await this.#get(`${this.src}?${query}`, signal, kept);
@@ -505,51 +528,52 @@ export class UsageStats extends HTMLElement {
     } while (cursor && rows.length < wanted);
     this.#kept = kept;
     const { totalRequests: total, totalProjects: projects, groups } = first;
-    return { total, projects, groups, groupBy, rows, time: new Date() };
+    return { view, total, projects, groups, rows, time: new Date() };
   }
 
-  /** Read the requests of each day, at most once a minute. `error` says why they could not be read. */
   async #readHistory(signal) {
     const days = Math.min(Math.trunc(Number(this.getAttribute('history'))), 366);
     if (!(days > 0)) return null;
     const start = new Date();
     start.setDate(start.getDate() - days + 1);
-    const parts = [start.getFullYear(), start.getMonth() + 1, start.getDate()];
-    const from = parts.map((part) => String(part).padStart(2, '0')).join('-');
-    const query = this.#query({ from, tz: Intl.DateTimeFormat().resolvedOptions().timeZone });
+    const from = start.toLocaleDateString('sv'); // as 2024-03-15
+    const query = this.#query({ ...this.#view, unused: false }, { from, tz: Intl.DateTimeFormat().resolvedOptions().timeZone });
     const url = `${this.src}/history?${query}`;
     const old = this.#history;
     if (old?.url === url && Date.now() - old.time < HISTORY_INTERVAL) return old;
-    const found = { url, time: Date.now(), buckets: old?.url === url ? old.buckets : null, error: null };
+    const found = { ...(old?.url === url && old), url, time: Date.now(), error: null };
     try {
       const response = await this.#request(url, signal);
       found.buckets = parse(await response.text(), response.status).buckets;
+      found.shown = new Date();
     } catch (error) {
-      if (signal.aborted || error instanceof Unauthenticated) throw error;
+      if (signal.aborted || error.status === 401) throw error;
       if (error.status === 404) found.buckets = null;
       else found.error = error;
     }
-    if (!signal.aborted) this.#history = found;
+    signal.throwIfAborted();
+    this.#history = found;
     return found;
   }
 
-  /** Return the parameters of the filters, and others. */
-  #query(others) {
+  #query({ filters, search, unused }, others) {
     const query = new URLSearchParams(others);
-    for (const [name, value] of this.#filters) {
+    for (const [name, value] of filters) {
       if (value === null) query.append('without', name);
       else query.append(name, value);
     }
-    if (this.#search) query.set('search', this.#search);
+    if (search) query.set('search', search);
+    if (unused) query.set('maxRequests', 0);
     return query;
   }
 
   async #download() {
     const { signal } = this.#downloads;
+    const view = this.#view;
     try {
-      const query = this.#query({ ...ORDERS[this.#order], format: 'csv' });
-      if (this.#unused) query.set('maxRequests', 0);
+      const query = this.#query(view, { ...ORDERS[view.order], format: 'csv' });
       const response = await this.#request(`${this.src}?${query}`, signal);
+      if (!response.headers.get('Content-Type')?.includes('csv')) throw new Failure(response.status, UNKNOWN);
       const name = /filename="([^"]+)"/.exec(response.headers.get('Content-Disposition') ?? '')?.[1] ?? 'usage.csv';
       // Excel reads UTF-8 only after a byte order mark.
       const blob = new Blob(['\ufeff', await response.text()], { type: 'text/csv;charset=utf-8' });
@@ -562,25 +586,19 @@ export class UsageStats extends HTMLElement {
     }
   }
 
-  /** Load the first page of another view. */
-  #change() {
-    this.#pages = 1;
+  #change(changes) {
+    this.#view = { ...this.#view, pages: 1, ...changes };
     this.#load();
   }
 
-  get #limit() {
-    return Math.max(Math.trunc(Number(this.getAttribute('limit'))) || 25, 1);
-  }
-
-  /** Take everything off the screen that a response has brought. */
+  /** Take all numbers off the screen. */
   #forget() {
     this.#running?.abort();
     this.#downloads.abort();
     this.#downloads = new AbortController();
-    this.#data = this.#history = null;
+    this.#data = this.#history = this.#failed = null;
     this.#kept = new Map();
-    this.#pages = 1;
-    this.#showError('');
+    this.#view = { ...this.#view, pages: 1 };
     this.#parts.signedOut.hidden = true;
     this.#render();
   }
@@ -593,42 +611,31 @@ export class UsageStats extends HTMLElement {
     return this.dispatchEvent(new CustomEvent(type, { detail, cancelable, bubbles: true, composed: true }));
   }
 
-  // Texts
-
   /** The language of the nearest ancestor that has one. */
   get #language() {
     let found = '';
     for (let node = this; node && !found; node = node.getRootNode().host) found = node.closest('[lang]')?.lang;
-    try {
-      return Intl.DateTimeFormat.supportedLocalesOf(found || navigator.language)[0] ?? 'en';
-    } catch {
-      return 'en'; // not a language tag
-    }
+    return found || navigator.language;
   }
 
   get #format() {
     return getFormatters(this.#language);
   }
 
-  #text(key) {
-    return this.#texts[key];
-  }
-
   #texts = ENGLISH;
 
   #translate() {
-    const language = this.#language;
-    const known = UsageStats.strings;
-    this.#texts = { ...ENGLISH, ...known[language.split('-')[0]], ...known[language], ...this.#strings };
-    for (const [node, key] of this.#parts.translated) setText(node, this.#text(key));
+    const language = `${this.#language}-`.toLowerCase();
+    const known = Object.keys(UsageStats.strings).filter((tag) => language.startsWith(`${tag}-`.toLowerCase()));
+    known.sort((one, other) => one.length - other.length);
+    this.#texts = Object.assign({}, ENGLISH, ...known.map((tag) => UsageStats.strings[tag]), this.#strings);
+    for (const [node, key] of this.#parts.translated) setText(node, this.#texts[key]);
     const { search, select } = this.#parts;
-    search.placeholder = this.#text('search');
-    search.setAttribute('aria-label', this.#text('search'));
-    select.setAttribute('aria-label', this.#text('order'));
+    search.placeholder = this.#texts.search;
+    search.setAttribute('aria-label', this.#texts.search);
+    select.setAttribute('aria-label', this.#texts.order);
     this.#render();
   }
-
-  // The shadow tree
 
   #build() {
     const translated = [];
@@ -642,7 +649,7 @@ export class UsageStats extends HTMLElement {
     const parts = (this.#parts = { translated });
 
     parts.error = h('span');
-    parts.errorBox = h('div', { part: 'error', hidden: '' }, parts.error, button('again', () => this.#load()));
+    parts.errorBox = h('div', { part: 'error', hidden: '' }, parts.error, button('again', () => this.#retry()));
     parts.signedOut = h(
       'div', { hidden: '' }, h('slot', { name: 'unauthenticated' }, text(h('p'), 'unauthenticated')),
     );
@@ -676,8 +683,8 @@ export class UsageStats extends HTMLElement {
       ),
     );
 
-    parts.showAll = button('showAll', () => this.#showAll(), { hidden: '' });
-    parts.groupBy = LABELS.map((name) => button(name, () => this.#setGroupBy(name)));
+    parts.showAll = button('showAll', () => this.#change({ filters: new Map() }), { hidden: '' });
+    parts.groupBy = LABELS.map((name) => button(name, () => this.#change({ groupBy: name, pages: this.#view.pages })));
     parts.groupName = h('th', { scope: 'col' });
     parts.groups = h('tbody');
     parts.breakdown = h(
@@ -701,10 +708,10 @@ export class UsageStats extends HTMLElement {
 
     parts.search = h('input', { type: 'search', maxlength: MAX_FILTER, input: () => this.#onSearch() });
     parts.select = h(
-      'select', { part: 'select', change: () => this.#onOrder() },
+      'select', { part: 'select', change: () => this.#change({ order: parts.select.value }) },
       ...Object.keys(ORDERS).map((key) => text(h('option', { value: key }), key)),
     );
-    parts.unused = button('unused', () => this.#toggleUnused(), { 'aria-pressed': 'false' });
+    parts.unused = button('unused', () => this.#change({ unused: !this.#view.unused }), { 'aria-pressed': 'false' });
     parts.changed = h('th', { scope: 'col', class: 'number wide' });
     parts.rows = h('tbody');
     parts.table = h(
@@ -720,7 +727,7 @@ export class UsageStats extends HTMLElement {
     );
     parts.emptyText = h('p');
     parts.emptySlot = h('div', { part: 'empty' }, h('slot', { name: 'empty' }, parts.emptyText));
-    parts.more = button('more', () => this.#showMore(), { part: 'button', class: 'more' });
+    parts.more = button('more', () => this.#change({ pages: this.#view.pages + 1 }), { part: 'button', class: 'more' });
     const ranking = h(
       'section', { part: 'ranking' },
       h(
@@ -735,53 +742,64 @@ export class UsageStats extends HTMLElement {
 
     parts.content = h('div', { hidden: '' }, summary, parts.history, parts.breakdown, ranking);
     parts.status = h('span', { role: 'status' });
-    parts.time = h('span'); // not announced
+    parts.time = h('span');
     parts.note = h('p', { part: 'note', class: 'muted' }, h('bdi', {}, parts.status, parts.time));
     parts.base = h(
-      'div', { part: 'base', 'aria-busy': 'false' },
+      'div', { part: 'base', 'aria-busy': 'false', tabindex: -1 },
       h('div', { part: 'progress' }), h('slot', { name: 'heading' }, text(h('h2'), 'usage')),
       parts.errorBox, parts.signedOut, parts.content, parts.note,
     );
     this.shadowRoot.append(parts.base);
   }
 
-  #setBusy(busy) {
-    const { base, status, signedOut, errorBox } = this.#parts;
-    base.setAttribute('aria-busy', String(busy));
-    if (busy && !this.#data && signedOut.hidden && errorBox.hidden) setText(status, this.#text('loading'));
-  }
-
-  /** Show an error, or none. Readers hear it from the status line. */
-  #showError(text) {
-    const { error, errorBox, status, time, refresh } = this.#parts;
-    this.#message = text;
-    setText(error, text);
-    if (text) setText(status, text);
-    status.className = text ? 'hidden-text' : '';
-    time.hidden = Boolean(text);
-    this.#hide(errorBox, !text, refresh);
-  }
-
-  /** Hide or show a node. If it has the focus, another one gets it. */
+  /** If a node with the focus is hidden, another one gets it. */
   #hide(node, hidden, fallback) {
     const hadFocus = hidden && node.contains(this.shadowRoot.activeElement);
     node.hidden = hidden;
-    if (hadFocus) fallback?.focus();
+    if (!hadFocus) return;
+    fallback.focus();
+    if (this.shadowRoot.activeElement !== fallback) this.#parts.base.focus();
   }
 
   #render() {
-    const { content, total, projects, status, time } = this.#parts;
-    const { number, time: clock } = this.#format;
+    const { base, content, total, projects } = this.#parts;
+    const { number } = this.#format;
     const data = this.#data;
-    content.hidden = !data;
+    this.#hide(content, !data, base);
     setText(total, data ? number.format(data.total) : '');
     setText(projects, data ? number.format(data.projects) : '');
-    this.#renderHistory(data && this.#history?.buckets);
+    this.#renderHistory(data?.history?.buckets);
     this.#renderGroups(data?.groups ?? []);
     this.#renderRows(data?.rows ?? []);
-    setText(time, data ? this.#text('asOf').replace('{time}', clock.format(data.time)) : '');
-    const shown = data && this.#text('shown').replace('{shown}', number.format(data.rows.length));
-    if (!this.#message) setText(status, data ? shown.replace('{total}', number.format(data.projects)) : '');
+    this.#renderStatus();
+  }
+
+  /** Readers hear all but the time of each refresh. */
+  #renderStatus() {
+    const { base, error, errorBox, signedOut, status, time, refresh } = this.#parts;
+    const { number } = this.#format;
+    const data = this.#data;
+    const message = this.#getMessage();
+    base.setAttribute('aria-busy', String(Boolean(this.#running)));
+    let text = this.#running && signedOut.hidden ? this.#texts.loading : '';
+    if (data) {
+      text = this.#texts.shown.replace('{shown}', number.format(data.rows.length));
+      text = text.replace('{total}', number.format(data.projects));
+    }
+    setText(error, message);
+    setText(status, message || text);
+    status.className = message ? 'hidden-text' : '';
+    setText(time, data && !message ? fillTime(this.#texts.asOf, data.time) : '');
+    this.#hide(errorBox, !message, refresh);
+  }
+
+  #getMessage() {
+    const data = this.#data;
+    const texts = this.#texts;
+    if (this.#failed) return data ? fillTime(texts.stale, data.time) : texts.failed;
+    if (!data?.history?.error) return '';
+    const { buckets, shown } = data.history;
+    return buckets ? fillTime(texts.historyStale, shown) : texts.historyFailed;
   }
 
   #renderHistory(buckets) {
@@ -798,7 +816,7 @@ export class UsageStats extends HTMLElement {
       kind: bucket.totalRequests === null ? 'none' : !counts[index] ? 'zero' : '',
       today: bucket.partial && index === counts.length - 1,
     }));
-    setText(highest, top ? this.#text('highest').replace('{number}', format.number.format(top.totalRequests)) : '');
+    setText(highest, top ? this.#texts.highest.replace('{number}', format.number.format(top.totalRequests)) : '');
     setText(first, items.at(0)?.day ?? '');
     setText(last, items.at(-1)?.day ?? '');
     chart.className = items.length > 90 ? 'dense' : '';
@@ -810,19 +828,20 @@ export class UsageStats extends HTMLElement {
     const create = () => h('tr', {}, h('th', { scope: 'row' }), h('td', { class: 'number' }));
     reconcile(days, items, getKey, create, ({ firstChild, lastChild }, { day, count, today }) => {
       setText(firstChild, day);
-      const text = count ?? this.#text('noData');
-      setText(lastChild, today && count !== null ? this.#text('soFar').replace('{number}', count) : text);
+      const text = count ?? this.#texts.noData;
+      setText(lastChild, today && count !== null ? this.#texts.soFar.replace('{number}', count) : text);
     });
   }
 
   #renderGroups(groups) {
     const { breakdown, showAll, groupBy, groupName, groups: body } = this.#parts;
     const { number } = this.#format;
-    const name = this.#data?.groupBy ?? this.#groupBy;
-    breakdown.hidden = !groups.length && !this.#filters.size;
-    this.#hide(showAll, !this.#filters.size, groupBy[LABELS.indexOf(name)]);
-    groupBy.forEach((button, index) => button.setAttribute('aria-pressed', String(LABELS[index] === this.#groupBy)));
-    setText(groupName, this.#text(name));
+    const { groupBy: pressed, filters } = this.#view;
+    const name = this.#data?.view.groupBy ?? pressed;
+    breakdown.hidden = !groups.length && !filters.size;
+    this.#hide(showAll, !filters.size, groupBy[LABELS.indexOf(name)]);
+    groupBy.forEach((button, index) => button.setAttribute('aria-pressed', String(LABELS[index] === pressed)));
+    setText(groupName, this.#texts[name]);
     const most = Math.max(Number(groups[0]?.totalRequests ?? 0), 0);
     const create = () => h(
       'tr', { part: 'group' }, h('th', { scope: 'row' }), h('td', { class: 'number wide' }),
@@ -831,11 +850,11 @@ export class UsageStats extends HTMLElement {
     reconcile(body, groups, (group) => `${name}:${JSON.stringify(group[name])}`, create, (row, group) => {
       const [head, projects, requests, share] = row.children;
       const value = group[name];
-      const text = value?.trim() ? value : this.#text('none');
+      const text = value?.trim() ? value : this.#texts.none;
       if (!head.firstChild) head.append(this.#createFilter(name, value));
       setText(head.firstChild, text);
       if (head.firstChild.localName === 'button') {
-        head.firstChild.setAttribute('aria-pressed', String(this.#filters.get(name) === value));
+        head.firstChild.setAttribute('aria-pressed', String(filters.get(name) === value));
       }
       setText(projects, number.format(group.projects));
       updateBar(requests, number.format(group.totalRequests), Number(group.totalRequests) / most);
@@ -843,27 +862,30 @@ export class UsageStats extends HTMLElement {
     });
   }
 
-  /** Return the control that filters by a value, or text for one that the API does not accept. */
+  /** A value that the API does not accept is text. */
   #createFilter(name, value) {
     if (value?.length > MAX_FILTER) return h('span');
     const click = () => {
-      if (this.#filters.get(name) === value) this.#filters.delete(name);
-      else this.#filters.set(name, value);
-      this.#change();
+      const filters = new Map(this.#view.filters);
+      if (filters.get(name) === value) filters.delete(name);
+      else filters.set(name, value);
+      this.#change({ filters });
     };
     return h('button', { type: 'button', class: 'plain', dir: 'auto', click });
   }
 
   #renderRows(rows) {
-    const { rows: body, table, emptyText, emptySlot, more, unused, changed } = this.#parts;
+    const { rows: body, table, emptyText, emptySlot, more, search, select, unused, changed } = this.#parts;
     const { number } = this.#format;
-    const date = this.#order === 'newest' ? 'createdAt' : 'updatedAt';
+    const view = this.#view;
+    const date = view.order === 'newest' ? 'createdAt' : 'updatedAt';
     const most = rows.reduce((found, row) => Math.max(found, Number(row.totalRequest)), 0);
-    unused.setAttribute('aria-pressed', String(this.#unused));
-    setText(changed, this.#text(date === 'createdAt' ? 'created' : 'changed'));
+    if (!this.#typing) search.value = view.search;
+    select.value = view.order;
+    unused.setAttribute('aria-pressed', String(view.unused));
+    setText(changed, this.#texts[date === 'createdAt' ? 'created' : 'changed']);
     const kind = this.hasAttribute('project-url') ? 'link' : 'text';
-    const getKey = (row) => kind + JSON.stringify(row._id ?? null);
-    reconcile(body, rows, getKey, () => this.#createRow(), (node, row, index) => {
+    reconcile(body, rows, (row) => kind + row._id, () => this.#createRow(), (node, row, index) => {
       const [rank, project, requests, share, day] = node.children;
       node.project = row;
       setText(rank, number.format(index + 1));
@@ -875,8 +897,8 @@ export class UsageStats extends HTMLElement {
       setText(share, this.#formatShare(row.totalRequest));
       setText(day, this.#formatDate(row[date]));
     });
-    const filtered = this.#filters.size || this.#search || this.#unused;
-    setText(emptyText, this.#text(filtered ? 'noMatch' : 'empty'));
+    const filtered = view.filters.size || view.search || view.unused;
+    setText(emptyText, this.#texts[filtered ? 'noMatch' : 'empty']);
     table.hidden = !rows.length;
     emptySlot.hidden = Boolean(rows.length);
     this.#hide(more, rows.length >= (this.#data?.projects ?? 0), body.lastElementChild?.querySelector('a') ?? unused);
@@ -888,12 +910,11 @@ export class UsageStats extends HTMLElement {
       : h('span', { part: 'link', dir: 'auto' });
     return h(
       'tr', { part: 'row' },
-      h('td', { class: 'rank wide' }), h('th', { scope: 'row' }, link, h('span', { class: 'labels' }, h('bdi'))),
+      h('td', { class: 'rank wide' }), h('th', { scope: 'row' }, link, h('span', { class: 'labels muted' }, h('bdi'))),
       createBar(), h('td', { class: 'number wide' }), h('td', { class: 'number wide' }),
     );
   }
 
-  /** Return the address of a project: `project-url` with `{_id}` and other fields. */
   #getUrl(row) {
     const template = this.getAttribute('project-url') ?? '';
     return template.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(row[name] ?? ''));
@@ -903,7 +924,7 @@ export class UsageStats extends HTMLElement {
     const { percent } = this.#format;
     const share = Number(count) / Number(this.#data.total);
     if (!(share >= 0 && share <= 1)) return '';
-    // The isolates keep the sign on the left of the number also from right to left.
+    // The isolates keep the sign on the left, also from right to left.
     return share > 0 && share < 0.001 ? `\u2066< ${percent.format(0.001)}\u2069` : percent.format(share);
   }
 
@@ -914,42 +935,20 @@ export class UsageStats extends HTMLElement {
     return Number.isNaN(date.getTime()) ? text : this.#format.date.format(date);
   }
 
-  // Controls
-
-  #setGroupBy(name) {
-    this.#groupBy = name;
-    this.#load();
-  }
-
-  #showAll() {
-    this.#filters.clear();
-    this.#change();
-  }
-
   #onSearch() {
-    clearTimeout(this.#typing);
+    this.#stopTyping();
     this.#typing = setTimeout(() => {
-      this.#search = this.#parts.search.value;
-      this.#change();
+      this.#typing = 0;
+      this.#change({ search: this.#parts.search.value });
     }, TYPING_PAUSE);
   }
 
-  #onOrder() {
-    this.#order = this.#parts.select.value;
-    this.#change();
+  #stopTyping() {
+    clearTimeout(this.#typing);
+    this.#typing = 0;
   }
 
-  #toggleUnused() {
-    this.#unused = !this.#unused;
-    this.#change();
-  }
-
-  #showMore() {
-    this.#pages += 1;
-    this.#load();
-  }
-
-  /** Let a router open a project. A click with a modifier, or another button, is the browser's. */
+  /** A click with a modifier, or another button, is the browser's. */
   #onOpen(event) {
     if (event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const { project } = event.currentTarget.closest('tr');
@@ -957,7 +956,7 @@ export class UsageStats extends HTMLElement {
   }
 }
 
-/** Return a cell with a number and its bar, which readers do not hear. */
+/** A number with its bar, which readers do not hear. */
 function createBar() {
   return h(
     'td', { class: 'number bars' }, h('span'),
@@ -965,7 +964,7 @@ function createBar() {
   );
 }
 
-/** Show a number and a bar of a part from 0 to 1. Whatever is more than 0 can be seen. */
+/** Whatever is more than 0 can be seen. */
 function updateBar(cell, text, part) {
   setText(cell.firstChild, text);
   cell.lastChild.firstChild.style.inlineSize = part > 0 ? `max(${(100 * part).toFixed(2)}%, 3px)` : '0';

@@ -1,0 +1,208 @@
+"""Polling, refreshes, and what stays in place."""
+
+import time
+
+import pytest
+from browser.hosted import ROOT, error_response, names, run, stop_clock, wait_for_events
+
+
+def test_polling(host, show, page):
+    """``refresh`` polls, at least 5 seconds apart, and not while the page is hidden."""
+    page.clock.install()
+    show('refresh="1"')
+    assert len(host.requests) == 1
+    page.clock.run_for(4_000)
+    assert len(host.requests) == 1
+    page.clock.run_for(1_500)
+    page.wait_for_function("events.length === 2")
+    page.evaluate(
+        "Object.defineProperty(document, 'hidden', { configurable: true, get: () => window.away });"
+        "window.away = true; document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    page.clock.run_for(60_000)
+    assert len(host.requests) == 2
+    page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_function("events.length === 3")
+    page.clock.run_for(5_500)
+    page.wait_for_function("events.length === 4")
+
+
+def test_polling_goes_on_after_a_failure(host, show, page):
+    """After a failure, the element recovers by itself."""
+    page.clock.install()
+    show('refresh="5"')
+    host.replace = lambda path: error_response(500)
+    page.clock.run_for(5_500)
+    page.wait_for_function("events.length === 2")
+    host.replace = None
+    page.clock.run_for(5_500)
+    page.wait_for_function("events.length === 3")
+    assert not page.locator("[part=error]").is_visible()
+
+
+@pytest.mark.parametrize("seconds", ["2147484", "1e9", "Infinity"])
+def test_long_intervals(host, show, page, seconds):
+    """An interval that is too long for a timer does not flood the server."""
+    show(f'refresh="{seconds}"')
+    page.wait_for_timeout(300)
+    assert len(host.requests) == 1
+
+
+def test_status_line_is_quiet(show, page):
+    """If nothing has changed, the status line does not change either."""
+    show()
+    page.evaluate(
+        f"window.changes = 0; new MutationObserver((all) => changes += all.length).observe("
+        f"{ROOT}.querySelector('[role=status]'), {{ childList: true, characterData: true, subtree: true }})"
+    )
+    page.evaluate("document.querySelector('usage-stats').refresh()")
+    assert page.evaluate("new Promise((done) => setTimeout(() => done(changes), 50))") == 0
+
+
+def test_changed_attributes_while_the_server_fails(host, show, page):
+    """If an attribute changes, what was loaded stays right, even if the next request fails."""
+    show('project-url="/projects/{_id}"')
+    host.replace = lambda path: error_response(500)
+    element = "document.querySelector('usage-stats')"
+    page.evaluate(f"{element}.setAttribute('group-by', 'status'); {element}.removeAttribute('project-url')")
+    page.wait_for_function("events.length === 2")
+    assert len(names(page)) == 7
+    assert page.locator("[part=group] > :first-child").all_inner_texts() == ["business", "pro", "free", "none"]
+
+
+def test_nothing_changed(host, show):
+    """A refresh is a conditional request, and a 304 keeps the nodes and the focus."""
+    page = show('project-url="/projects/{_id}"')
+    page.get_by_role("link", name="blog").focus()
+    page.evaluate(f"window.rows = [...{ROOT}.querySelectorAll('[part=row], [part=row] *')]")
+    page.evaluate("document.querySelector('usage-stats').refresh()")
+    assert host.requests[1][2]["If-None-Match"]
+    assert page.evaluate(
+        f"rows.every((node, index) => node === [...{ROOT}.querySelectorAll('[part=row], [part=row] *')][index])"
+    )
+    assert page.evaluate(f"{ROOT}.activeElement.textContent") == "blog"
+    assert page.evaluate("events.length") == 2
+
+
+def test_order_changed(host, show):
+    """If projects change places, their nodes move, and the focus stays."""
+    page = show('project-url="/projects/{_id}"')
+    page.get_by_role("link", name="blog").focus()
+    page.evaluate(f"window.row = {ROOT}.activeElement")
+    host.projects.update_one({"name": "blog"}, {"$set": {"totalRequest": 10**6}})
+    page.evaluate("document.querySelector('usage-stats').refresh()")
+    assert names(page)[0] == "blog"
+    assert page.evaluate(f"{ROOT}.activeElement === row && row.isConnected")
+
+
+def test_removed_and_added(host, show):
+    """An element that leaves the page stops, and one that comes back loads."""
+    page = show('refresh="5"')
+    page.evaluate("window.element = document.querySelector('usage-stats'); element.remove()")
+    page.wait_for_timeout(100)
+    number = len(host.requests)
+    page.evaluate("document.querySelector('main').append(element)")
+    page.wait_for_function("events.length === 2")
+    assert len(host.requests) == number + 1
+
+
+def test_several_on_a_page(host, show):
+    """Several elements do not disturb each other."""
+    page = show(body='<usage-stats limit="1"></usage-stats><usage-stats limit="2"></usage-stats>')
+    page.wait_for_function("events.length === 2")
+    assert names(page) == ["api-service", "api-service", "my-portfolio"]
+
+
+def test_two_at_once(host, show):
+    """Of two refreshes at once, both promises wait for the last response."""
+    page = show()
+    host.replace = lambda path: time.sleep(0.2)
+    host.projects.update_one({"_id": 0}, {"$set": {"name": "renamed"}})
+    first = "root.querySelector('[part=link]').textContent"
+    assert run(page, f"await Promise.race([element.refresh(), element.refresh()]).then(() => {first})") == "renamed"
+
+
+def test_interval(host, show, page):
+    """Less than 5 seconds are 5 seconds: nothing is asked after 4.9."""
+    stop_clock(page)
+    show('refresh="1"')
+    page.clock.run_for(4_900)
+    run(page, "new Promise((done) => queueMicrotask(done))")
+    assert len(host.requests) == 1
+    page.clock.run_for(200)
+    wait_for_events(page, 2)
+
+
+def test_an_own_refresh_begins_the_interval_again(host, show, page):
+    """After ``refresh()``, the next request is an interval later."""
+    stop_clock(page)
+    show('refresh="10"')
+    page.clock.run_for(8_000)
+    run(page, "element.refresh()")
+    page.clock.run_for(8_000)
+    run(page, "new Promise((done) => queueMicrotask(done))")
+    assert len(host.requests) == 2
+
+
+@pytest.mark.parametrize("attributes", ['refresh="5"', ""])
+def test_signed_out(host, show, page, attributes):
+    """Nobody is asked for again by a timer after a 401, but when the page is shown again."""
+    stop_clock(page)
+    host.owner = None
+    show(attributes)
+    page.clock.run_for(30_000)
+    run(page, "new Promise((done) => queueMicrotask(done))")
+    assert len(host.requests) == 1
+    host.owner = "ada"
+    run(page, "document.dispatchEvent(new Event('visibilitychange'))")
+    assert wait_for_events(page, 2) == ["usage-unauthenticated", "usage-load"]
+    run(page, "document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_timeout(100)
+    assert len(host.requests) == (3 if attributes else 2)
+
+
+def test_removed(host, show, page):
+    """An element that was removed asks for nothing: no timer, no search, no return to the page."""
+    page.clock.install()
+    show('refresh="5"')
+    page.get_by_role("searchbox").fill("x")
+    run(page, "(window.gone = element, element.remove(), document.body.append(document.createElement('usage-stats')))")
+    wait_for_events(page, 2)
+    page.clock.run_for(20_000)
+    run(page, "document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_timeout(100)
+    assert len(host.requests) == 2
+
+
+@pytest.mark.parametrize("script", ["element.remove()", "element.refresh()"])
+def test_requests_are_aborted(host, show, script):
+    """A request whose response is not wanted any more is aborted."""
+    aborted = []
+    page = show()
+    page.on("requestfailed", lambda request: aborted.append(request.failure))
+    host.projects.update_one({"_id": 0}, {"$set": {"name": "renamed"}})  # Chromium calls a 304 aborted
+    host.replace = lambda path: time.sleep(0.3)
+    run(page, f"(element.refresh(), {script}, null)")
+    page.wait_for_timeout(600)
+    assert aborted == ["net::ERR_ABORTED"]
+
+
+def test_browser_cache(host, show):
+    """The cache of the browser is not used, whatever the host allows it."""
+    page = show()
+    host.maximum_age = 60
+    for _ in range(2):
+        run(page, "element.refresh()")
+    assert len(host.requests) == 3
+
+
+def test_attributes_together(host, show):
+    """Several attributes at once are one request."""
+    page = show()
+    run(
+        page,
+        "(element.setAttribute('limit', 3), element.setAttribute('group-by', 'type'), element.setAttribute('refresh', 60))",
+    )
+    wait_for_events(page, 2)
+    page.wait_for_timeout(100)
+    assert len(host.requests) == 2
