@@ -156,9 +156,11 @@ class TestProperties:
         assert names(page)[0] == "renamed"
 
     def test_export(self, show):
-        """The script exports the class, and can be loaded twice."""
+        """The script exports the class, and can be loaded from two addresses, with one set of texts."""
         page = show()
-        page.evaluate("import('/api/usage/usage-stats.js?again')")
+        page.evaluate("import('/api/usage/usage-stats.js?again').then((m) => { m.UsageStats.strings.en.csv = 'CSV'; })")
+        run(page, "element.refresh()")
+        assert page.get_by_role("button", name="CSV", exact=True).is_visible()
         assert page.evaluate(
             "async () => (await import('/api/usage/usage-stats.js')).UsageStats === customElements.get('usage-stats')"
         )

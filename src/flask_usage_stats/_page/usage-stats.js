@@ -77,6 +77,7 @@ STYLE.replaceSync(`
     container-type: inline-size;
     font-family: var(--usage-font, inherit);
     line-height: 1.4;
+    text-align: start;
   }
   :host([hidden]), [hidden] { display: none !important; }
   :host([standalone]) {
@@ -273,8 +274,8 @@ class Failure extends Error {
 }
 
 export class UsageStats extends HTMLElement {
-  /** Texts by language. Those that lack are English. */
-  static strings = { en: ENGLISH };
+  /** Texts by language. Those that lack are English. They are the same if the script is loaded from two addresses. */
+  static strings = customElements.get('usage-stats')?.strings ?? { en: ENGLISH };
 
   static observedAttributes = [
     'src', 'group-by', 'limit', 'project-url', 'refresh', 'history', 'auth', 'lang',
@@ -537,7 +538,8 @@ export class UsageStats extends HTMLElement {
     const start = new Date();
     start.setDate(start.getDate() - days + 1);
     const from = start.toLocaleDateString('sv'); // as 2024-03-15
-    const query = this.#query({ ...this.#view, unused: false }, { from, tz: Intl.DateTimeFormat().resolvedOptions().timeZone });
+    const tz = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    const query = this.#query({ ...this.#view, unused: false }, { from, tz });
     const url = `${this.src}/history?${query}`;
     const old = this.#history;
     if (old?.url === url && Date.now() - old.time < HISTORY_INTERVAL) return old;
