@@ -100,6 +100,18 @@ class TestAttributes:
         number = page.locator("[part=row] [part=link]").first.bounding_box()
         assert number["x"] > box["x"] + box["width"] / 2
 
+    def test_negative_counts_from_right_to_left(self, host, show):
+        """A minus is on the left of its number, whatever the direction."""
+        host.projects.update_one({"_id": 6}, {"$set": {"totalRequest": -7}})
+        page = show(body='<div dir="rtl"><usage-stats></usage-stats></div>')
+        text = "root.querySelector('[part=row]:last-child .bars > span').firstChild"
+        left = run(
+            page,
+            f"[0, 1].map((at) => {{ const range = new Range(); range.setStart({text}, at); range.setEnd({text}, at + 1);"
+            " return range.getBoundingClientRect().left; })",
+        )
+        assert left[0] < left[1]
+
     def test_standalone(self, show):
         """``standalone`` has a background, a color and a font of its own, light and dark."""
         page = show("standalone")

@@ -131,6 +131,18 @@ def test_another_user(host, show):
     assert len(host.queries("/api/usage/history")) == 2
 
 
+def test_another_session(host, show):
+    """After a 401, the history of the former session is not shown to the next user."""
+    host.fill_history({0: 777}, 4)
+    page = show('history="7"')
+    for owner in (None, "grace"):
+        host.owner = owner
+        run(page, "element.refresh()")
+        settle(page)
+    assert wait_for_events(page, 3) == ["usage-load", "usage-unauthenticated", "usage-load"]
+    assert "777" not in page.locator("[part=history]").text_content()
+
+
 @pytest.mark.parametrize(("value", "days"), [("365", 364), ("400", 365), ("2.9", 1)])
 def test_number_of_days(host, show, value, days):
     """The number of days is whole, and at most 366."""

@@ -197,6 +197,16 @@ def test_unauthenticated_history(host, show, status):
     assert page.get_by_role("link", name="Sign in").is_visible()
 
 
+def test_a_list_after_an_unauthenticated_history(host, show):
+    """A list that arrives after the 401 of the history is not shown."""
+    host.replace = lambda path: error_response(401) if path.endswith("history") else time.sleep(0.5)
+    page = show('history="7"', waits=False)
+    wait_for_events(page, 1)
+    page.wait_for_timeout(700)
+    assert events(page) == ["usage-unauthenticated"]
+    assert not names(page)
+
+
 def test_download_of_another_user(host, show):
     """A download that is not finished when the token changes is neither saved nor an error."""
     host.tokens = {"one", "two"}

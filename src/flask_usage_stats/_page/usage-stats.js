@@ -154,6 +154,7 @@ STYLE.replaceSync(`
   tr { border-block-end: 1px solid var(--line); }
   .number { text-align: end; white-space: nowrap; }
   .bars { inline-size: 42%; }
+  .bars > span { unicode-bidi: plaintext; } /* the minus */
   .rank { inline-size: 2.5em; color: var(--muted); }
   [part=link] { color: inherit; }
   .labels { display: block; }
