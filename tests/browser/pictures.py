@@ -43,7 +43,7 @@ def main():
             )
             page.goto(f"http://127.0.0.1:{server.server_port}/")
             page.get_by_role("button", name="Sign in as demo").click()
-            page.locator("[part=row]").first.wait_for()
+            page.locator("[part=chart] > *").first.wait_for()
             path = ROOT / "docs" / f"page-{name}.png"
             page.screenshot(path=path)
             print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1024} KiB", flush=True)

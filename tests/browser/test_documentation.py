@@ -72,7 +72,7 @@ def test_demo(page):
         page.goto(f"http://127.0.0.1:{server.server_port}/")
         page.get_by_role("button", name="Sign in as demo").click()
         total = page.locator("[part=total]")
-        total.wait_for()
+        page.locator("[part=chart] > *").first.wait_for()
         assert page.locator("[part=chart] > *").count() == 60
         assert names(page)[0] == "api-service"
         before = total.inner_text()

@@ -81,6 +81,7 @@ def test_token_of_another_user(host, show):
     ) == 0  # fmt: skip
     page.wait_for_function("events.length === 2")
     assert names(page)
+    assert "If-None-Match" not in host.requests[-1][2]
     page.evaluate(SET, None)
     page.get_by_role("link", name="Sign in").wait_for()
     assert not names(page)
