@@ -27,6 +27,19 @@ def test_polling(host, show, page):
     page.wait_for_function("events.length === 4")
 
 
+def test_hidden_while_it_loads(host, show, page):
+    """If the page is hidden while a request runs, no other follows."""
+    page.clock.install()
+    host.replace = lambda path: time.sleep(0.3)
+    show('refresh="5"', waits=False)
+    page.locator("[aria-busy=true]").wait_for()
+    page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true })")
+    wait_for_events(page, 1)
+    page.clock.run_for(20_000)
+    page.wait_for_timeout(150)
+    assert len(host.requests) == 1
+
+
 def test_polling_goes_on_after_a_failure(host, show, page):
     """After a failure, the element recovers by itself."""
     page.clock.install()
