@@ -185,6 +185,10 @@ def test_removed(host, show, page):
     run(page, "document.dispatchEvent(new Event('visibilitychange'))")
     page.wait_for_timeout(100)
     assert len(host.requests) == 2
+    page.evaluate("gone.refresh()")  # a call is obeyed, but begins no polling
+    page.clock.run_for(20_000)
+    page.wait_for_timeout(100)
+    assert len(host.requests) == 3
 
 
 @pytest.mark.parametrize("script", ["element.remove()", "element.refresh()"])
