@@ -36,19 +36,26 @@ def test_days(host, show):
 
 def test_at_most_once_a_minute(host, show, page):
     """The history is asked for once a minute, whatever ``refresh`` says."""
-    page.clock.install()
+    stop_clock(page)
     host.fill_history({0: 5}, 4)
     show('history="7" refresh="5"')
-    for number in range(2, 12):  # 50 seconds
+    for number in range(2, 14):  # 60 seconds
+        assert len(host.queries("/api/usage/history")) == 1
         page.clock.run_for(5_000)
-        page.wait_for_function("(number) => events.length === number", arg=number)
-    page.evaluate("document.querySelector('usage-stats').refresh()")
-    assert len(host.queries("/api/usage")) == 12
-    assert len(host.queries("/api/usage/history")) == 1
-    page.clock.run_for(10_000)
-    page.wait_for_function("events.length >= 13")
-    page.evaluate("document.querySelector('usage-stats').refresh()")
+        wait_for_events(page, number)
+        settle(page)
+    assert len(host.queries("/api/usage")) == 13
     assert len(host.queries("/api/usage/history")) == 2
+
+
+def test_order_keeps_the_history(host, show):
+    """Another order, which shows other projects, does not ask for the history again."""
+    page = show('history="7" limit="1"')
+    page.locator("select").select_option("Fewest requests")
+    wait_for_events(page, 2)
+    settle(page)
+    assert names(page) == ["test-app"]
+    assert len(host.queries("/api/usage/history")) == 1
 
 
 def test_missing(host, show):
@@ -124,9 +131,14 @@ def test_another_user(host, show):
     assert "777" in chart.text_content()
     host.owner = "grace"
     host.projects.insert_one({"_id": 99, "owner": "grace", "name": "hers", "totalRequest": 3})
-    run(page, "element.refresh()")
-    settle(page)
+    end = threading.Event()
+    host.replace = lambda path: end.wait(10) and None if path.endswith("history") else None
+    run(page, "(element.refresh(), null)")
+    wait_for_events(page, 2)
     assert names(page) == ["hers"]
+    assert "777" not in chart.text_content()
+    end.set()
+    settle(page)
     assert "777" not in chart.text_content()
     assert len(host.queries("/api/usage/history")) == 2
 
