@@ -8,6 +8,7 @@ import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 from threading import Thread
 from types import ModuleType
 
@@ -16,6 +17,7 @@ import pytest
 from bson import ObjectId
 from flask import request
 from flask_limiter import Limiter
+from project.hidden_code import HIDDEN_CODE
 from pymongo import MongoClient
 from support import KEY, ROOT, SAMPLE_ROWS, bearer, jwt_app, make_token
 from sybil.document import PythonDocStringDocument
@@ -25,6 +27,7 @@ from sybil.parsers.abstract.doctest import DocTestStringParser
 from sybil.parsers.myst import CodeBlockParser
 from sybil.parsers.rest import CodeBlockParser as DirectiveParser
 from sybil.parsers.rest import DocTestParser
+from sybil.region import Lexeme, Region
 from sybil.sybil import Sybil
 from werkzeug.serving import make_server
 
@@ -122,8 +125,16 @@ def in_shell(example):
         PythonEvaluator()(example)
 
 
+def hidden_code(document):
+    """Yield the hidden code of a page, each at its line."""
+    page = Path(document.path)
+    for line, source in HIDDEN_CODE.get(page.stem, {}).items() if page in PAGES else ():
+        (match,) = re.finditer(rf"^{re.escape(line)}$", document.text, re.MULTILINE)
+        yield Region(match.start(), match.end(), Lexeme(source, 0, 0), in_shell)
+
+
 DOCUMENTS = Sybil(
-    [CodeBlockParser("python", in_shell), CodeBlockParser("console", in_terminal), sessions]
+    [hidden_code, CodeBlockParser("python", in_shell), CodeBlockParser("console", in_terminal), sessions]
     + [CodeBlockParser("json", check_json), CodeBlockParser("http", exchange)]
 )
 DOCSTRINGS = Sybil(
@@ -151,6 +162,7 @@ def names(local_mongodb, monkeypatch):
         "store": store,
         "app": jwt_app(store),
         "new_host": jwt_app,
+        "token_of": lambda owner: make_token(jwt_app(), owner),
         "user": {"_id": ObjectId()},
         "ObjectId": ObjectId,
         "ProjectStore": ProjectStore,
@@ -323,7 +335,7 @@ def test_rate_limit(names, tmp_path, monkeypatch):
     page = (ROOT / "docs" / "recipes.md").read_text()
     recipe = tmp_path / "recipe.md"
     recipe.write_text(page.partition("## Limit the request rate\n")[2].partition("\n## ")[0])
-    app = evaluate(DOCUMENTS, recipe, names | {"__name__": "page"})[-1].namespace["app"]
+    app = evaluate(DOCUMENTS, recipe, names | {"app": jwt_app(), "__name__": "page"})[-1].namespace["app"]
     ada, bob = bearer(make_token(app, "ada")), bearer(make_token(app, "bob"))
     identify_request = Limiter.identify_request
 
