@@ -1,12 +1,16 @@
 """The public names are complete, sorted and documented."""
 
 import inspect
+import re
 from importlib import import_module
 
 import pytest
+from support import ROOT
 
 import flask_usage_stats
 from flask_usage_stats import errors
+
+PUBLIC_MODULES = ["jwt", "openapi", "schemas", "testing"]
 
 
 def test_names_of_the_root():
@@ -17,12 +21,23 @@ def test_names_of_the_root():
     assert public - modules == set(flask_usage_stats.__all__)
 
 
-@pytest.mark.parametrize("module", ["jwt", "openapi", "schemas", "testing"])
+@pytest.mark.parametrize("module", PUBLIC_MODULES)
 def test_names_of_public_modules(module):
     """``__all__`` of a public module is sorted, and all its names exist."""
     module = import_module(f"flask_usage_stats.{module}")
     assert module.__all__ == sorted(module.__all__)
     assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_reference():
+    """The Python API in the documentation lists every public name."""
+    page = (ROOT / "docs" / "reference.rst").read_text()
+    listed = set(re.findall(r"^\.\. auto\w+:: flask_usage_stats\.(?:protocols\.)?([\w.]+)", page, re.MULTILINE))
+    modules = {module: import_module(f"flask_usage_stats.{module}") for module in PUBLIC_MODULES}
+    assert listed - {"Authenticate", "Authorize"} == {
+        *flask_usage_stats.__all__,
+        *(f"{module}.{name}" for module, loaded in modules.items() for name in loaded.__all__),
+    }
 
 
 def test_version_of_every_name():

@@ -48,8 +48,8 @@ class UsageStore(Protocol):
 
             [{"_id": 7, "name": "blog", "status": "live", "totalRequest": 12890}]
 
-        :param owner: the validated owner id, an :data:`Owner`. The parameter may have the type that *authenticate*
-            returns.
+        :param owner: the validated owner id, an :data:`~flask_usage_stats.protocols.Owner`. The parameter may have the
+            type that *authenticate* returns.
         :returns: an iterable of mappings; empty if the owner has no projects.
         :raises Exception: any error, also during iteration, is logged, and the response has status 500.
         """

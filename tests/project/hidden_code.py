@@ -25,6 +25,14 @@ projects.insert_one({"_id": "blog", "domain": "blog.example", "page": "Hello"})
         "## Set up a history": 'token = token_of("ada")',
         "## Monitoring": "recorder.close()",
     },
+    "index": {
+        "With a user's token, `GET /api/usage` returns the user's projects:": """
+from datetime import datetime
+blog = {"_id": 1, "owner": "ada", "name": "blog", "plan": "pro", "totalRequest": 12890}
+service = {"_id": 2, "owner": "ada", "name": "api-service", "plan": "business", "totalRequest": 89456}
+db.projects.insert_many([blog, service | {"updatedAt": datetime(2024, 3, 14, 10, 15)}])
+"""
+    },
     "platform": {"## Set it up": 'token, users_token = token_of("ada"), token_of("bob")'},
     "recipes": {
         "## Limit the request rate": "app = new_host()",

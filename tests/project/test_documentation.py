@@ -128,7 +128,8 @@ def in_shell(example):
 def hidden_code(document):
     """Yield the hidden code of a page, each at its line."""
     page = Path(document.path)
-    for line, source in HIDDEN_CODE.get(page.stem, {}).items() if page in PAGES else ():
+    name = page.relative_to(ROOT / "docs").with_suffix("").as_posix() if page in PAGES else ""
+    for line, source in HIDDEN_CODE.get(name, {}).items():
         (match,) = re.finditer(rf"^{re.escape(line)}$", document.text, re.MULTILINE)
         yield Region(match.start(), match.end(), Lexeme(source, 0, 0), in_shell)
 
@@ -369,6 +370,12 @@ def test_something_is_run():
     assert counts["edge"] >= 5
     docstrings = sum(len(list(DOCSTRINGS.parse(module).examples())) for module in MODULES)
     assert docstrings >= 7
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_plain_markdown(page):
+    """A page has no directives or hidden code, which code hosts would display."""
+    assert not re.findall(r"^(?:```\{|~~~\{|:::|%|<!---|\(.*\)=$)", page.read_text(), re.MULTILINE)
 
 
 def get_section(heading, end, name="http-api"):
