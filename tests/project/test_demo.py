@@ -1,4 +1,4 @@
-"""The demo starts, serves requests and stops as the README describes."""
+"""The demo starts, serves requests and stops as the quickstart describes."""
 
 import json
 import re
@@ -75,22 +75,24 @@ def daily_requests(line):
     return requests
 
 
-def readme_response():
-    """Return the first response in the README."""
-    return json.loads(re.search(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1))
+def documented_response():
+    """Return the first response of the HTTP API page."""
+    return json.loads(
+        re.search(r"^\{.*?(?=^```)", (ROOT / "docs" / "http-api.md").read_text(), re.DOTALL | re.MULTILINE)[0]
+    )
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_printed_lines(demo, end):
-    """Each printed command works when pasted; the first returns the response in the README, key for key."""
+    """Each printed command works when pasted; the first returns the response of the HTTP API page, key for key."""
     as_demo, as_guest, visit, history, login = demo(end=end)
-    assert json.dumps(paste(as_demo)) == json.dumps(readme_response())
+    assert json.dumps(paste(as_demo)) == json.dumps(documented_response())
     assert [row["name"] for row in paste(as_guest)["projectStats"]] == ["notes"]
     token = paste(login)["token"]
-    assert paste(re.sub(r"Bearer [^']*", f"Bearer {token}", as_demo)) == readme_response()
+    assert paste(re.sub(r"Bearer [^']*", f"Bearer {token}", as_demo)) == documented_response()
     assert all(daily_requests(history)[:28])
     assert paste(visit) == {"message": "This is blog."}
-    counted = readme_response()["totalRequests"] + 1
+    counted = documented_response()["totalRequests"] + 1
     deadline = time.monotonic() + 10
     while paste(as_demo)["totalRequests"] != counted or 1 not in daily_requests(history)[28:]:
         assert time.monotonic() < deadline

@@ -1,57 +1,84 @@
-"""The programs in the README run unchanged, and its responses and tables match the package."""
+"""The program in the README runs unchanged, and its response, links and figures are those of the documentation."""
 
-import inspect
 import json
 import re
 import sys
 from types import ModuleType
 
 import pytest
-from bson import ObjectId
-from support import KEY, ROOT, SAMPLE_ROWS, bearer
-
-from flask_usage_stats import ProjectStore, create_usage_blueprint
+from support import KEY, ROOT, bearer
 
 README = (ROOT / "README.md").read_text()
+PAGES = {
+    page: (ROOT / "docs" / f"{page}.md").read_text() for page in ("index", "performance", "quickstart", "reliability")
+}
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language, page=README):
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
 @pytest.mark.usefixtures("local_mongodb")
-def test_programs(monkeypatch, capsys):
-    """The program serves the route, the shell session prints a token, and the response is the documented one."""
+def test_program(monkeypatch, capsys):
+    """The program returns the documented response after the steps of the quickstart."""
     monkeypatch.setenv("JWT_SECRET_KEY", KEY)
     saved = ModuleType("app")
     names = vars(saved)
     monkeypatch.setitem(sys.modules, "app", saved)
-    program, shell, *others = blocks("python")
+    (program,) = blocks("python")
+    _, steps = blocks("python", PAGES["quickstart"])
     exec(program, names)
     with names["app"].app_context():
-        exec(shell, {})
+        exec(steps, {})
     token = capsys.readouterr().out.strip()
     body = names["app"].test_client().get("/api/usage", headers=bearer(token)).json
-    *_, documented = map(json.loads, blocks("json"))
-    documented["projectStats"][0]["_id"] = body["projectStats"][0]["_id"]
-    assert json.dumps(body) == json.dumps(documented)
-    for other in others:
-        exec(other, names)
+    (documented,) = blocks("json")
+    assert json.dumps(body) == json.dumps(json.loads(documented))
 
 
-def test_responses(any_projects, get_usage):
-    """The sample projects produce the first responses in the README."""
-    rows = [dict(row) for row in SAMPLE_ROWS]
-    any_projects.insert_many([row | {"_id": ObjectId(row["_id"]), "owner": "ada"} for row in rows])
-    everything, unused, _ = map(json.loads, blocks("json"))
-    assert json.dumps(get_usage(any_projects).json) == json.dumps(everything)
-    assert "`GET /api/usage?maxRequests=0`" in README
-    assert json.dumps(get_usage(any_projects, query_string="maxRequests=0").json) == json.dumps(unused)
+@pytest.mark.parametrize("page", ["index", "quickstart"])
+def test_same_program(page):
+    """The documentation begins with the same program and response."""
+    assert blocks("python")[0] == blocks("python", PAGES[page])[0]
+    assert blocks("json") == blocks("json", PAGES[page])
 
 
-@pytest.mark.parametrize("function", [create_usage_blueprint, ProjectStore])
-def test_arguments(function):
-    """The tables list every argument with its default."""
-    for parameter in inspect.signature(function).parameters.values():
-        default = "" if parameter.default is parameter.empty else f"`{parameter.default!r}`".replace("'", '"')
-        assert " ".join(f"| `{parameter.name}` | {default} |".split()) in README
+def test_same_introduction():
+    """The documentation begins with the same sentence."""
+    assert README.splitlines()[:4] == PAGES["index"].splitlines()[:4]
+
+
+def test_links():
+    """Every link is relative, and its file and heading exist."""
+    links = re.findall(r"\]\(([^)]+)\)|src=\"([^\"]+)\"", README)
+    for path, _, anchor in (("".join(link)).partition("#") for link in links):
+        target = ROOT / path
+        assert target.is_file(), path
+        headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE) if anchor else []
+        slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert not anchor or anchor in slugs, anchor
+
+
+def test_commands():
+    """The README names the command of the demo, and the command of the tests as CI runs it."""
+    *setup, run = re.findall(r"^(?:python3 -m venv|\.venv/bin/).*", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    tests = " && ".join([*setup, run]).replace("--quiet ", "")
+    demo, *_ = blocks("console")
+    assert blocks("console") == [f"{tests} -e demo\n", f"{tests}\n"]
+    assert demo in blocks("console", PAGES["quickstart"])
+
+
+def test_figures():
+    """The figures are those of the pages to which they are linked."""
+    faults, cost = PAGES["reliability"], PAGES["performance"]
+    tests = len(re.findall(r"`test_\w+` \|$", faults, re.MULTILINE))
+    (requests,) = re.findall(r"sent ([\d,]+) requests", faults)
+    (counted,) = re.findall(r"counted ([\d,]+) requests during faults, each of them once", faults)
+    table = cost.partition("### CPU per request, minimum\n")[2].partition("\n#")[0]
+    rows = re.findall(r"^\| +([\d,]+) \| +[\d.]+ ms \| +([\d.]+) \| +([\d.]+)", table, re.MULTILINE)
+    ratios = [float(ours) / float(floor) for _, floor, ours in rows]
+    assert f"[{tests} fault tests](docs/reliability.md)" in README
+    assert f"sent {requests} requests" in README
+    assert f"{counted} requests were [counted]" in README
+    assert f"For {rows[0][0]} to {rows[-1][0]} projects" in README
+    assert f"[{min(ratios):.1f} to {max(ratios):.1f} times the CPU time]" in README
