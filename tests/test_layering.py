@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from project.drawings import COLUMNS, LIBRARY_NAMES, STATIONS, WAYS, draw_data, draw_packages
 from support import ROOT
 
 import flask_usage_stats
@@ -115,12 +116,29 @@ def test_contributing_guide_has_the_rules():
         name.strip("`"): (set(re.findall(r"`([\w]+)`", imports)), set(libraries.split(";")[0].split(", ")) - {""})
         for name, _, imports, libraries in (row for row in rows if len(row) == 4)
     }
-    names = {"flask_jwt_extended": "flask-jwt-extended", "jwt": "PyJWT"}
     assert documented == {
-        package: (allowed, {names.get(library, library) for library in libraries})
+        package: (allowed, {LIBRARY_NAMES.get(library, library) for library in libraries})
         for package, (allowed, libraries) in RULES.items()
         if "/" not in package
     }
+
+
+def test_picture_of_the_packages():
+    """The picture in the documentation has the packages, imports and libraries of the table."""
+    assert COLUMNS.keys() == {package for package in RULES if "/" not in package}
+    assert (ROOT / "docs" / "packages.svg").read_text() == draw_packages(RULES), "run tests/project/drawings.py"
+
+
+def test_picture_of_the_data():
+    """The picture in the documentation has every private package but the log, and the data passes between packages only if one may import the other."""
+    packages = {key: name for key, (name, *_) in STATIONS.items() if name.startswith("_")}
+    private = {package for package in RULES if package.startswith("_") and "/" not in package}
+    assert set(packages.values()) == private - {"__init__", "_log"}
+    for start, end in ((packages.get(start), packages.get(end)) for start, end in WAYS):
+        assert None in {start, end} or start in RULES[end][0] or end in RULES[start][0]
+    ends = {*WAYS, *((end, start) for start, end in WAYS)}
+    assert all("pymongo" in RULES[packages[end]][1] for start, end in ends if start == "database")
+    assert (ROOT / "docs" / "data.svg").read_text() == draw_data(), "run tests/project/drawings.py"
 
 
 def test_optional_libraries_are_not_loaded():
