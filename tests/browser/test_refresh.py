@@ -8,10 +8,11 @@ from browser.hosted import ROOT, error_response, names, run, stop_clock, wait_fo
 
 def test_polling(host, show, page):
     """``refresh`` polls, at least 5 seconds apart, and not while the page is hidden."""
-    page.clock.install()
+    stop_clock(page)
     show('refresh="1"')
     assert len(host.requests) == 1
     page.clock.run_for(4_000)
+    page.wait_for_timeout(100)
     assert len(host.requests) == 1
     page.clock.run_for(1_500)
     page.wait_for_function("events.length === 2")
