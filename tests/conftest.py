@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+from collections import Counter
 from pathlib import Path
 
 import mongomock
@@ -43,6 +44,15 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "mongodb_uri" in item.fixturenames:
             item.add_marker("mongodb")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """State each reason for skipped tests once, with their number; ``-rs`` has one line per test."""
+    reasons = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", ()))
+    for reason, number in reasons.most_common():
+        terminalreporter.write_line(
+            f"{number} {'test' if number == 1 else 'tests'} skipped: {reason.removeprefix('Skipped: ')}"
+        )
 
 
 @pytest.fixture(scope="session")
