@@ -16,6 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 TOX = ConfigParser(interpolation=None)
 TOX.read(ROOT / "tox.ini")
 
+CHECKS = ROOT / ".github" / "workflows" / "checks.yml"
 PYTHONS = [name.rpartition(" ")[2] for name in PROJECT["project"]["classifiers"] if re.search(r":: 3\.[0-9]+$", name)]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 REQUIREMENTS = [Requirement(text) for text in chain(PROJECT["project"]["dependencies"], *EXTRAS.values())]
@@ -28,13 +29,15 @@ OLDEST = {
 
 
 def test_pythons():
-    """Every supported Python has an environment and is in the policy."""
+    """Every supported Python has an environment, is run by the workflow, and is in the policy."""
     assert PROJECT["project"]["requires-python"] == f">={PYTHONS[0]}"
     numbers = re.search(r"^py3\{(.*)\}$", TOX["tox"]["env_list"], re.MULTILINE)[1].split(",")
     assert [f"3.{number}" for number in numbers] == PYTHONS
     assert TOX["testenv:lowest"]["base_python"] == f"py{PYTHONS[0]}".replace(".", "")
     assert TOX["testenv:suite"]["base_python"].split(", ") == [f"py{one}".replace(".", "") for one in PYTHONS[::-1]]
     assert f"Python {PYTHONS[0]} to {PYTHONS[-1]}" in (ROOT / "docs" / "policy.md").read_text()
+    (installed,) = re.findall(r"python-version: \|\n((?: +3\.[0-9]+\n)+)", CHECKS.read_text())
+    assert installed.split() == PYTHONS
 
 
 def test_oldest_dependencies():
