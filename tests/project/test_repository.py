@@ -1,10 +1,59 @@
 """The files for those who work on the project are complete and agree with the project."""
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
+from configparser import ConfigParser
 
+import pytest
 from support import ROOT
+
+GITHUB = ROOT / ".github"
+GUIDE = (GITHUB / "CONTRIBUTING.md").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_top_level():
+    """The top level has the files that a Python developer expects, and no others."""
+    ignored = {line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
+    ignored.add("PKG-INFO")  # of a source distribution
+    names = {path.name for path in ROOT.iterdir() if path.name not in ignored and path.name[0] != "."}
+    assert names == {"LICENSE", "README.md", "docs", "examples", "pyproject.toml", "src", "tests", "tox.ini"}
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(GITHUB.glob("*.md"))], ids=lambda path: path.name)
+def test_links(path):
+    """Every relative link leads to a file."""
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", path.read_text())
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_environments_in_the_guide():
+    """The table of commands has every environment of tox; that of the demo is in the README."""
+    tox = ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    numbers = re.search(r"^py3\{(.*)\}$", tox["tox"]["env_list"], re.MULTILINE)[1].split(",")
+    sections = {name.removeprefix("testenv:") for name in tox.sections() if name.startswith("testenv:")}
+    listed = re.findall(r"^\| `tox run -e ([\w-]+)", GUIDE, re.MULTILINE) + re.findall(r"`(py3\d+)`", GUIDE)
+    assert set(listed) == (sections - {"demo"}) | {f"py3{number}" for number in numbers}
+
+
+def test_hooks():
+    """The hooks use the same version of ruff as `tox run -e style`."""
+    (ruff,) = re.findall(r'"(ruff.*)"', (ROOT / ".pre-commit-config.yaml").read_text())
+    assert PROJECT["dependency-groups"]["style"] == [ruff]
+
+
+def test_links_of_the_project():
+    """The links on the package's page in the index lead to the repository that the other files name."""
+    urls = PROJECT["project"]["urls"]
+    texts = [(GITHUB / name).read_text() for name in ("SECURITY.md", "ISSUE_TEMPLATE/config.yml")]
+    assert all(f"{urls['Repository']}/security/advisories/new" in text for text in texts)
+    assert urls["Issues"] == f"{urls['Repository']}/issues"
+    assert urls["Changelog"].startswith(urls["Documentation"])
+    assert (ROOT / "docs" / "changelog.md").exists()
 
 
 def test_skips_are_stated_at_the_end(tmp_path):
