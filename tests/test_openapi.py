@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from support import StubStore, bearer
 
-from flask_usage_stats import ConfigurationError, ProjectStore, create_usage_blueprint
+from flask_usage_stats import (
+    ConfigurationError,
+    PlatformStore,
+    ProjectStore,
+    UsageHistory,
+    create_platform_blueprint,
+    create_usage_blueprint,
+)
 from flask_usage_stats._core.fields import ALL_FIELDS
 from flask_usage_stats._core.history_parameters import HistoryParametersSchema
 from flask_usage_stats._core.parameters import ParametersSchema
@@ -113,6 +120,17 @@ class TestDocument:
         assert not [name for name in document["components"]["schemas"] if "History" in name or "Platform" in name]
         assert list(validated(openapi_document(history=True))["paths"]) == ["/api/usage", "/api/usage/history"]
         assert list(validated(openapi_document(platform=True))["paths"]) == ["/api/usage", "/api/usage/platform"]
+
+    def test_every_route_is_documented(self):
+        """The document has the routes of an application with every argument, except that of the element's script."""
+        db = mongomock.MongoClient().platform
+        store = ProjectStore(db.projects)
+        app, history = Flask("application", static_folder=None), UsageHistory(db.usage_history)
+        blueprint = create_usage_blueprint(store, authenticate=lambda: None, history=history, element=True)
+        app.register_blueprint(blueprint)
+        app.register_blueprint(create_platform_blueprint(PlatformStore(store), authorize=lambda: None))
+        routes = {rule.rule for rule in app.url_map.iter_rules()}
+        assert routes - {"/api/usage/usage-stats.js"} == set(openapi_document(history=True, platform=True)["paths"])
 
     def test_every_field_has_a_type(self):
         """Every field has a type."""

@@ -445,6 +445,16 @@ def test_every_message():
     ]
 
 
+@pytest.mark.parametrize(
+    ("route", "schema"), [("the history", HistoryParametersSchema), ("the platform view", PlatformParametersSchema)]
+)
+def test_parameters_of_the_list_that_are_refused(route, schema):
+    """The other routes refuse those parameters of the list that they do not have."""
+    table = get_section(f"### 400: a parameter of {route} is invalid", "### ")
+    (names,) = re.findall(rf"^\| (.*) \| `\w+ is not a parameter of {route}`", table, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", names) == [name for name in ParametersSchema().fields if name not in schema().fields]
+
+
 def test_every_message_of_the_history():
     """The same is true for the parameters of the history."""
     table = get_section("### 400: a parameter of the history is invalid", "### ")

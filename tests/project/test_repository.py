@@ -12,6 +12,7 @@ from support import ROOT
 
 GITHUB = ROOT / ".github"
 GUIDE = (GITHUB / "CONTRIBUTING.md").read_text()
+FILE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|md|toml|ini|yaml|yml))`")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -28,6 +29,32 @@ def test_links(path):
     """Every relative link leads to a file."""
     targets = re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", path.read_text())
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def find(name):
+    """Return the path of a file at the top level or in the package; None if there is none."""
+    paths = (folder / name for folder in (ROOT, ROOT / "src" / "flask_usage_stats"))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def test_files_in_the_guide():
+    """Every file that the guide names exists; a file named after what is added, for the history or for `jwt`."""
+    names = FILE.findall(GUIDE)
+    assert len(names) > 60
+    assert [it for it in names if not any(find(it.replace("NAME", name)) for name in ("history", "jwt"))] == []
+
+
+def test_names_in_the_guide():
+    """Every function, class and variable that a step of the guide names is in a file of that step."""
+    lists = GUIDE.partition("## Add a parameter")[2].partition("\n## Tests")[0]
+    steps = re.findall(r"^[0-9]\. ((?:.+\n)+?)(?=[0-9]\. |\n)", lists, re.MULTILINE)
+    assert len(steps) == 20
+    missing = []
+    for step in steps:
+        texts = [path.read_text() for name in FILE.findall(step) if (path := find(name))]
+        names = [name for name in re.findall(r"`([A-Za-z_]{3,})`", step) if name not in ("NAME", "add_NAME", "history")]
+        missing += [name for name in names if texts and not any(re.search(rf"\b{name}\b", text) for text in texts)]
+    assert missing == []
 
 
 def test_environments_in_the_guide():
