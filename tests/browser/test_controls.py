@@ -67,6 +67,14 @@ def test_history_follows_the_filters(host, show):
     assert host.queries("/api/usage/history")[-1]["plan"] == "pro"
 
 
+def test_history_of_the_unused(host, show):
+    """The chart stays as it is with "Only unused", which the history does not know."""
+    page = show('history="5"')
+    click(page, "Only unused")
+    assert len(host.queries("/api/usage/history")) == 1
+    assert not page.locator("[part=error]").is_visible()
+
+
 def test_search(host, show):
     """What is typed selects projects by their names, after a pause."""
     page = show()

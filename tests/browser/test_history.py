@@ -172,6 +172,19 @@ def test_asked_again_after_a_minute(host, show, page):
         assert len(host.queries("/api/usage/history")) == number
 
 
+def test_changed_number_of_days(host, show):
+    """Without days, the chart goes away; with others, it is loaded at once."""
+    page = show('history="7"')
+    for value, number, asked in (("null", 0, 1), ("3", 3, 2), ("7", 7, 3)):
+        run(page, f"element.{'removeAttribute' if value == 'null' else 'setAttribute'}('history', {value})")
+        page.wait_for_function(
+            "(n) => document.querySelector('usage-stats').shadowRoot.querySelectorAll('[part=chart] > *').length === n",
+            arg=number,
+        )
+        assert len(host.queries("/api/usage/history")) == asked
+        assert page.locator("[part=history]").is_visible() is bool(number)
+
+
 def test_partial_days(host, show):
     """Only the last day is today, and a day that was counted in part is a bar like any other."""
     host.fill_history({0: 5, 1: 7, 3: 9}, 3)

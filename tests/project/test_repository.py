@@ -12,7 +12,7 @@ from support import ROOT
 
 GITHUB = ROOT / ".github"
 GUIDE = (GITHUB / "CONTRIBUTING.md").read_text()
-FILE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|md|toml|ini|yaml|yml))`")
+FILE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|md|rst|toml|ini|yaml|yml))`")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 

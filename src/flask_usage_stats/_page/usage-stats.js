@@ -334,7 +334,6 @@ export class UsageStats extends HTMLElement {
       this.#view = { ...this.#view, groupBy: LABELS.includes(found) ? found : 'plan' };
     }
     if (name === 'src' || name === 'auth') this.#forget();
-    if (name === 'history') this.#history = null;
     if (!this.isConnected) return;
     if (name === 'lang') this.#translate();
     if (name === 'group-by' || name === 'project-url') this.#render();
