@@ -188,6 +188,9 @@ def test_changed_number_of_days(host, show):
 def test_partial_days(host, show):
     """Only the last day is today, and a day that was counted in part is a bar like any other."""
     host.fill_history({0: 5, 1: 7, 3: 9}, 3)
+    since = TODAY.replace(tzinfo=None) - timedelta(days=2, hours=12)
+    host.days.update_one({"_id": "since"}, {"$set": {"at": since}})
+    host.days.update_one({"n": 9}, {"$set": {"q": {"60": 9}}})  # at 15 o'clock
     page = show('history="5"')
     assert page.locator("[part=chart] > .today").count() == 1
     assert page.locator("[part=chart] > :last-child").get_attribute("class") == "today"
