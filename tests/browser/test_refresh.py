@@ -171,8 +171,11 @@ def test_signed_out(host, show, page, attributes):
     run(page, "document.dispatchEvent(new Event('visibilitychange'))")
     assert wait_for_events(page, 2) == ["usage-unauthenticated", "usage-load"]
     run(page, "document.dispatchEvent(new Event('visibilitychange'))")
-    page.wait_for_timeout(100)
-    assert len(host.requests) == (3 if attributes else 2)
+    if attributes:
+        wait_for_events(page, 3)
+    else:
+        page.wait_for_timeout(150)
+        assert len(host.requests) == 2
 
 
 def test_removed(host, show, page):
