@@ -196,6 +196,10 @@ def test_one_status_line(host, show, page):
     host.replace = lambda path: error_response(500)
     page.evaluate("document.querySelector('usage-stats').refresh()")
     assert status.text_content() == page.locator("[part=error] span").inner_text()
+    assert status.bounding_box()["width"] <= 1  # it is seen once
+    host.replace = None
+    run(page, "element.refresh()")
+    assert status.bounding_box()["width"] > 50
 
 
 def test_narrow(host, show, page):

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from browser.hosted import PAGE, names, run, serve
+from browser.hosted import PAGE, names, run, serve, settle, wait_for_events
+from flask import Response
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
@@ -19,6 +20,13 @@ class TestAttributes:
         page.wait_for_function("events.length === 2")
         assert names(page)
         assert page.evaluate("document.querySelector('usage-stats').getAttribute('src')") == "/api/usage"
+
+    def test_another_source(self, show):
+        """The numbers of the former source go away at once, also if the new one fails."""
+        page = show()
+        assert run(page, "(element.src = '/nothing', root.querySelectorAll('[part=row]').length)") == 0
+        wait_for_events(page, 2)
+        assert page.locator("[part=error] span").inner_text() == "The usage could not be loaded."
 
     def test_prefix(self, show, page):
         """Behind a prefix, everything is found without an attribute."""
@@ -60,7 +68,7 @@ class TestAttributes:
         (query,) = host.queries("/api/usage/history")
         assert query == {"from": f"{TODAY - timedelta(days=29):%Y-%m-%d}", "tz": "UTC"}
         page.evaluate("document.querySelector('usage-stats').setAttribute('history', '7')")
-        page.wait_for_function("events.length === 2")
+        settle(page)
         assert host.queries("/api/usage/history")[1]["from"] == f"{TODAY - timedelta(days=6):%Y-%m-%d}"
 
     @pytest.mark.parametrize("attributes", ["", 'history=""', 'history="0"', 'history="x"'])
@@ -70,13 +78,14 @@ class TestAttributes:
         assert not host.queries("/api/usage/history")
         assert not page.locator("[part=history]").is_visible()
 
-    def test_language(self, show):
+    def test_language(self, host, show):
         """Numbers and dates have the form of the nearest ancestor's language."""
         page = show(body='<div lang="de-DE"><usage-stats></usage-stats></div>')
         assert page.locator("[part=total]").inner_text() == "129.626"
         assert page.locator("[part=row] td").last.inner_text() == "07.03.2024"
-        page.evaluate("document.querySelector('usage-stats').lang = 'en'")
-        assert page.locator("[part=total]").inner_text() == "129,626"
+        assert run(page, "(element.lang = 'en', root.querySelector('[part=total]').textContent)") == "129,626"
+        page.wait_for_timeout(100)
+        assert len(host.requests) == 1
 
     @pytest.mark.parametrize("language", ["x", "not a language", "zz", "12"])
     def test_language_that_does_not_exist(self, show, language):
@@ -125,6 +134,19 @@ class TestAttributes:
 
 
 class TestProperties:
+    def test_before_the_definition(self, host, show):
+        """Properties that a page sets before the script has loaded are used, and leave no trace."""
+        host.tokens = {"secret"}
+        script = "const e = document.querySelector('usage-stats'); e.token = 'secret'; e.src = '/api/usage/';"
+        script += " e.strings = { refresh: 'Again' };"
+        page = show(body=f'<usage-stats auth="token" src="/x"></usage-stats><script>{script}</script>')
+        wait_for_events(page, 1)
+        assert len(names(page)) == 7
+        assert page.get_by_role("button", name="Again").is_visible()
+        assert run(page, "[Object.keys(element).length, element.token, element.getAttribute('src')]") == [
+            *(0, None, "/api/usage/"),
+        ]
+
     def test_strings(self, show):
         """``strings`` replaces texts, and the static ones are those of a language."""
         page = show(body='<div lang="de-AT"><usage-stats></usage-stats></div>')
@@ -295,6 +317,37 @@ class TestSlotsAndParts:
         """The element is as wide as its place, also in boxes that fit their content."""
         page = show(body=f'<div style="{style}"><usage-stats></usage-stats></div>')
         assert page.locator("[part=base]").bounding_box()["width"] > 600
+
+    def test_bars(self, host, show):
+        """A bar is as long as its share of the longest; a small one can be seen, and one of nothing cannot."""
+        host.fill([(f"p{count}", "node", "live", f"plan {count}", count) for count in (1_000_000, 250_000, 1, 0)])
+        page = show()
+        for part in ("group", "row"):
+            widths = page.locator(f"[part={part}] [part=bar]").evaluate_all(
+                "(bars) => bars.map((bar) => [bar.offsetWidth, bar.offsetWidth / bar.parentNode.offsetWidth])"
+            )
+            assert widths[0][1] == 1
+            assert widths[1][1] == pytest.approx(0.25, abs=0.01)
+            assert [width for width, _ in widths[2:]] == [3, 0]
+
+    def test_shares(self, host, show):
+        """A share has one decimal, and one that would be rounded to nothing says so."""
+        host.fill([(f"p{count}", "node", "live", f"plan {count}", count) for count in (987_654, 12_345, 500, 50, 0)])
+        page = show()
+        expected = ["98.7%", "1.2%", "< 0.1%", "< 0.1%", "0%"]
+        for part, column in (("group", 4), ("row", 4)):
+            cells = page.locator(f"[part={part}] > :nth-child({column})").all_inner_texts()
+            assert [cell.strip("\u2066\u2069") for cell in cells] == expected
+
+    def test_rows_that_look_alike(self, host, show):
+        """Projects without an id, or with the same one, are one row each, also after a refresh."""
+        row = '{"name":"a","totalRequest":1}'
+        body = f'{{"success":true,"totalRequests":2,"totalProjects":2,"groups":[],"projectStats":[{row},{row}]}}'
+        host.replace = lambda path: Response(body, mimetype="application/json")
+        page = show()
+        for _ in range(2):
+            run(page, "element.refresh()")
+        assert names(page) == ["a", "a"]
 
     def test_names_are_text(self, host, show):
         """Markup in a name is text."""

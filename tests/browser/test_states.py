@@ -123,6 +123,18 @@ def test_session_that_ends(host, show):
     assert not page.get_by_role("link", name="Sign in").is_visible()
 
 
+def test_status_at_the_event(host, show):
+    """When a page hears that nobody is signed in, the status line is empty, and nothing is busy."""
+    page = show()
+    host.owner = None
+    script = (
+        "new Promise((done) => { element.addEventListener('usage-unauthenticated', () => done("
+        "[root.querySelector('[role=status]').textContent, root.querySelector('[part=base]').ariaBusy]));"
+        " element.refresh(); })"
+    )
+    assert run(page, script) == ["", "false"]
+
+
 def test_redirect_to_a_login_page(host, show):
     """A redirect counts as signed out."""
     host.replace = lambda path: redirect("/login")

@@ -44,17 +44,6 @@ def test_nothing_is_asked_before_there_is_a_token(host, show):
     assert authorizations(host, "/api/usage/history") == ["Bearer secret"]
 
 
-def test_token_before_the_definition(host, show):
-    """A token that a page sets before the script has loaded is used, and cannot be read afterwards."""
-    host.tokens = {"secret"}
-    script = "<script>addEventListener('DOMContentLoaded', () => {"
-    script += " document.querySelector('usage-stats').token = 'secret'; }, { once: true });</script>"
-    page = show('auth="token"', head=script)
-    page.wait_for_function("events.length === 1")
-    assert names(page)
-    assert page.evaluate("document.querySelector('usage-stats').token") is None
-
-
 def test_token_is_nowhere(host, show):
     """A token is neither in the markup nor in an address nor in a storage, and cannot be read."""
     host.tokens = {"secret"}

@@ -335,7 +335,10 @@ export class UsageStats extends HTMLElement {
     }
     if (name === 'src' || name === 'auth') this.#forget();
     if (!this.isConnected) return;
-    if (name === 'lang') this.#translate();
+    if (name === 'lang') {
+      this.#translate();
+      return;
+    }
     if (name === 'group-by' || name === 'project-url') this.#render();
     this.#queue();
   }
@@ -462,6 +465,7 @@ export class UsageStats extends HTMLElement {
     if (error?.status === 401) {
       this.#forget();
       this.#parts.signedOut.hidden = false;
+      this.#stop();
       this.#emit('usage-unauthenticated');
       return;
     }
@@ -778,12 +782,12 @@ export class UsageStats extends HTMLElement {
 
   /** Readers hear all but the time of each refresh. */
   #renderStatus() {
-    const { base, error, errorBox, signedOut, status, time, refresh } = this.#parts;
+    const { base, error, errorBox, status, time, refresh } = this.#parts;
     const { number } = this.#format;
     const data = this.#data;
     const message = this.#getMessage();
     base.setAttribute('aria-busy', String(Boolean(this.#running)));
-    let text = this.#running && signedOut.hidden ? this.#texts.loading : '';
+    let text = this.#running ? this.#texts.loading : '';
     if (data) {
       text = this.#texts.shown.replace('{shown}', number.format(data.rows.length));
       text = text.replace('{total}', number.format(data.projects));
