@@ -122,9 +122,11 @@ class TestAttributes:
         assert left[0] < left[1]
 
     def test_standalone(self, show):
-        """``standalone`` has a background, a color and a font of its own, light and dark."""
+        """``standalone`` has margins, a background, a color and a font of its own, light and dark."""
         page = show("standalone")
         style = "getComputedStyle(document.querySelector('usage-stats'))"
+        assert run(page, "getComputedStyle(root.querySelector('[part=base]')).maxWidth") == "1024px"
+        assert run(page, "getComputedStyle(root.querySelector('[part=base]')).paddingLeft") == "16px"
         colors = set()
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
@@ -177,7 +179,7 @@ class TestProperties:
         page = show(f'lang="{language}"')
         run(
             page,
-            "Object.assign(UsageStats.strings, { 'de-at': { refresh: 'frisch' }, de: { refresh: 'neu' }, eo: { refresh: 'denove' } })",
+            "Object.assign(UsageStats.strings, { 'de-AT': { refresh: 'frisch' }, de: { refresh: 'neu' }, eo: { refresh: 'denove' } })",
         )
         run(page, "element.refresh()")
         assert page.locator(".actions button").inner_text() == expected

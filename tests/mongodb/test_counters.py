@@ -198,7 +198,7 @@ class TestOnce:
             before = {document["_id"]: document.get("totalRequest") or 0 for document in projects.find()}
             with fail_point(mongo_client, mode={"skip": skip}, **data), contextlib.suppress(StoreError):
                 assert writer.write(batch_of(*range(41)), NUMBER, 1) == {40: "unknown"}
-            assert writer.write(batch_of(*range(41)), NUMBER, 1) == {40: "unknown"}
+            assert writer.write(batch_of(*range(41)), NUMBER, 30) == {40: "unknown"}
             after = {document["_id"]: document["totalRequest"] for document in projects.find()}
             assert after == {project: count + 2 for project, count in before.items()}
 
