@@ -33,7 +33,7 @@ def _warning_limits(monkeypatch):
     """Prevent the warning about a missing index, because most tests do not create it, and reset the other limits."""
     index_limit = HourlyLimit()
     index_limit.allows()
-    monkeypatch.setattr("flask_usage_stats._mongodb.reading.WARNING_LIMIT", index_limit)
+    monkeypatch.setattr("flask_usage_stats._mongodb.project_reading.WARNING_LIMIT", index_limit)
     monkeypatch.setattr("flask_usage_stats._log.WARNING_LIMIT", HourlyLimit())
 
 

@@ -210,6 +210,7 @@ def test_narrow(host, show, page):
     for days in (60, 366):
         show(f'history="{days}" project-url="/projects/{{_id}}"')
         assert page.locator("[part=chart] > *").count() == days
+        assert run(page, "root.querySelector('[part=chart] > :last-child').getBoundingClientRect().right") <= 320
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
         widths = page.locator("[part=base]").evaluate("(node) => [node.scrollWidth, node.clientWidth]")
         assert widths[0] <= widths[1]

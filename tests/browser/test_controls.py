@@ -239,7 +239,14 @@ def test_removed_while_it_loads(host, show):
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "message"), [(502, "<h1>Bad Gateway</h1>", "BAD GATEWAY"), (200, "<h1>Log in</h1>", None)]
+    ("status", "body", "message"),
+    [
+        (502, "<h1>Bad Gateway</h1>", "BAD GATEWAY"),
+        (200, "<h1>Log in</h1>", "The response is not one of the API."),
+        (200, '{"success":true}', "The response is not one of the API."),
+        (200, '{"projectStats":[]}', "The response is not one of the API."),
+        (200, "null", "The response is not one of the API."),
+    ],
 )
 def test_pages_instead_of_json(host, show, status, body, message):
     """A page of a proxy, or of a login, is an error."""
@@ -247,7 +254,7 @@ def test_pages_instead_of_json(host, show, status, body, message):
     page = show()
     kind, detail = page.evaluate("events[0]")
     assert kind == "usage-error"
-    assert message is None or detail == {"status": status, "message": message}
+    assert detail == {"status": status, "message": message}
     assert page.locator("[part=error]").is_visible()
 
 

@@ -13,7 +13,7 @@ from pymongo.errors import OperationFailure
 
 from flask_usage_stats import ProjectStore, StoreError
 from flask_usage_stats._core.hourly import HourlyLimit
-from flask_usage_stats._mongodb import reading
+from flask_usage_stats._mongodb import project_reading
 
 COUNT = 2500  # two batches
 #: Paths that are updated during the read, each with a value before and after all others.
@@ -56,7 +56,7 @@ def recorded(mongodb_uri, projects, commands):
 @pytest.fixture
 def warnings(monkeypatch, caplog):
     """Allow the warning about a missing index to be logged again."""
-    monkeypatch.setattr(reading, "WARNING_LIMIT", HourlyLimit())
+    monkeypatch.setattr(project_reading, "WARNING_LIMIT", HourlyLimit())
     caplog.set_level(logging.WARNING, "flask_usage_stats")
     return caplog
 

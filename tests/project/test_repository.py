@@ -44,6 +44,13 @@ def test_files_in_the_guide():
     assert [it for it in names if not any(find(it.replace("NAME", name)) for name in ("history", "jwt"))] == []
 
 
+def test_files_in_the_structure():
+    """Every file that the page about the structure names exists."""
+    names = re.findall(r"`(_\w+/[\w.-]+)`", (ROOT / "docs" / "structure.md").read_text())
+    assert len(names) > 10
+    assert [name for name in names if not find(name)] == []
+
+
 def test_names_in_the_guide():
     """Every function, class and variable that a step of the guide names is in a file of that step."""
     lists = GUIDE.partition("## Add a parameter")[2].partition("\n## Tests")[0]

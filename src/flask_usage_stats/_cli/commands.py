@@ -7,8 +7,8 @@ from flask import Blueprint
 
 from .._mongodb.check_result import Status
 from .._mongodb.checks import run_checks
-from .._mongodb.project_reader import ProjectReader
 from .._mongodb.store import ProjectStore
+from .._mongodb.store_reader import StoreReader
 from ..protocols import UsageStore
 from .console import CommandError, print_line, report_errors, report_output_errors, write_output
 from .group import build_group
@@ -18,7 +18,7 @@ from .options import add_owner_type, parse_owner
 from .report import add_report
 
 
-def add_commands(blueprint: Blueprint, reader: ProjectReader) -> None:
+def add_commands(blueprint: Blueprint, reader: StoreReader) -> None:
     """Add the commands to a blueprint."""
     group = build_group(blueprint)
     add_report(group, reader)
@@ -30,7 +30,7 @@ def add_commands(blueprint: Blueprint, reader: ProjectReader) -> None:
     _add_openapi(group, blueprint.url_prefix, has_history=reader.history is not None)
 
 
-def _add_check(group: click.Group, reader: ProjectReader) -> None:
+def _add_check(group: click.Group, reader: StoreReader) -> None:
     @group.command()
     @click.option(
         "--timeout",
@@ -63,7 +63,7 @@ def _add_check(group: click.Group, reader: ProjectReader) -> None:
         context.exit(int(Status.PROBLEM if Status.PROBLEM in statuses else max(statuses)))
 
 
-def _add_ensure_indexes(group: click.Group, reader: ProjectReader) -> None:
+def _add_ensure_indexes(group: click.Group, reader: StoreReader) -> None:
     @group.command()
     def ensure_indexes() -> None:
         """Create the index that the route requires, and that of the history, and print their names."""

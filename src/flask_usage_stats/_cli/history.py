@@ -10,7 +10,7 @@ from .._core.history_query import HistoryQuery
 from .._core.timeline import Timeline
 from .._mongodb.history import UsageHistory
 from .._mongodb.history_reading import read_timeline
-from .._mongodb.project_reader import ProjectReader
+from .._mongodb.store_reader import StoreReader
 from ..protocols import Owner
 from .console import print_body, report_errors, report_output_errors
 from .options import (
@@ -26,7 +26,7 @@ from .options import (
 )
 
 
-def add_history(group: click.Group, reader: ProjectReader, history: UsageHistory) -> None:
+def add_history(group: click.Group, reader: StoreReader, history: UsageHistory) -> None:
     """Add the command to a group."""
 
     @group.command("history")
@@ -39,7 +39,7 @@ def add_history(group: click.Group, reader: ProjectReader, history: UsageHistory
 
 
 def _print_history(
-    reader: ProjectReader,
+    reader: StoreReader,
     history: UsageHistory,
     owner: Owner,
     format_name: str,

@@ -12,8 +12,8 @@ from typing import Final
 import click
 
 from .._core.text import escape
-from .._mongodb.project_reader import ProjectReader
 from .._mongodb.store import ProjectStore
+from .._mongodb.store_reader import StoreReader
 from .._recording.access_log import FORMATS
 from .._recording.ingest import Ingest, Tally
 from .._recording.ingest_state import lock_state
@@ -25,7 +25,7 @@ _MAX_UNKNOWN_HOSTS: Final = 10  # printed ones
 _MAX_HOST_LENGTH: Final = 255  # characters
 
 
-def add_ingest(group: click.Group, reader: ProjectReader) -> None:
+def add_ingest(group: click.Group, reader: StoreReader) -> None:
     """Add the command to a group."""
 
     @group.command()

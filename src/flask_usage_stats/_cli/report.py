@@ -12,7 +12,7 @@ from .._core.parameters import parse_parameters
 from .._core.query import UsageQuery
 from .._core.report import build_report
 from .._log import log_adjustments
-from .._mongodb.project_reader import ProjectReader
+from .._mongodb.store_reader import StoreReader
 from ..protocols import Owner
 from .console import print_body, report_errors, report_output_errors
 from .options import (
@@ -28,7 +28,7 @@ from .options import (
 )
 
 
-def add_report(group: click.Group, reader: ProjectReader) -> None:
+def add_report(group: click.Group, reader: StoreReader) -> None:
     """Add the command to a group."""
 
     @group.command()
@@ -41,7 +41,7 @@ def add_report(group: click.Group, reader: ProjectReader) -> None:
 
 
 def _print_report(
-    reader: ProjectReader, owner: Owner, format_name: str, parameters: Mapping[str, tuple[str, ...]]
+    reader: StoreReader, owner: Owner, format_name: str, parameters: Mapping[str, tuple[str, ...]]
 ) -> None:
     with report_invalid_options(REPORT_OPTIONS):
         query = parse_parameters(collect_arguments(parameters), owner, has_last_requests=reader.has_last_requests)

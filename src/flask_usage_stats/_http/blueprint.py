@@ -1,24 +1,20 @@
-"""The blueprint, and the view ``GET /api/usage``."""
+"""The blueprint: its arguments are validated here, and each view has a module of its own."""
 
 from typing import Final
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from .._cli.commands import add_commands
 from .._core.callables import is_coroutine_callable
-from .._core.report import build_report
 from .._core.text import short_repr
-from .._log import log_adjustments
 from .._mongodb.history import UsageHistory
-from .._mongodb.project_reader import ProjectReader
+from .._mongodb.store_reader import StoreReader
 from ..errors import ConfigurationError
-from ..protocols import Authenticate, Owner, UsageStore
+from ..protocols import Authenticate, UsageStore
 from .arguments import validate_callback, validate_url_prefix
 from .element import add_element
 from .history import add_history
-from .requests import negotiate_format, read_query
-from .responses import build_usage_response
-from .views import respond
+from .usage import add_usage
 
 # get_jwt_identity and get_current_user of flask-jwt-extended are defined here.
 _UNVERIFIED_MODULES: Final = ("flask_jwt_extended.utils",)
@@ -78,23 +74,10 @@ def create_usage_blueprint(  # noqa: PLR0913 # each parameter describes one part
     if not isinstance(element, bool):
         raise ConfigurationError(f"element must be True or False, got {short_repr(element)}")
     validate_url_prefix(url_prefix)
-    reader = ProjectReader(store, history)
+    reader = StoreReader(store, history)
     blueprint = Blueprint(name, __name__, url_prefix=url_prefix, cli_group="usage")
     add_commands(blueprint, reader)
-
-    def build_response(owner: Owner) -> Response:
-        limit = reader.start_time_limit()
-        query = read_query(owner, reader, limit)
-        output = negotiate_format(query.format)
-        report = build_report(reader.read_projects(owner, query, limit), query, output)
-        log_adjustments(owner, report.adjustments)
-        return build_usage_response(report, query, output, owner)
-
-    @blueprint.get("/usage")
-    def usage() -> Response:
-        """Return the signed-in user's projects, ranked by requests, and their total."""
-        return respond(authenticate, build_response)
-
+    add_usage(blueprint, reader, authenticate)
     if history is not None:
         add_history(blueprint, reader, history, authenticate)
     if element:

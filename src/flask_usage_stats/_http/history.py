@@ -6,14 +6,14 @@ from .._core import clock
 from .._core.history_parameters import parse_history_parameters
 from .._mongodb.history import UsageHistory
 from .._mongodb.history_reading import read_timeline
-from .._mongodb.project_reader import ProjectReader
+from .._mongodb.store_reader import StoreReader
 from ..protocols import Authenticate, Owner
+from .error_handling import respond
 from .requests import negotiate_format, parse_query_string, refuse_invalid_parameters
 from .responses import build_body_response
-from .views import respond
 
 
-def add_history(blueprint: Blueprint, reader: ProjectReader, history: UsageHistory, authenticate: Authenticate) -> None:
+def add_history(blueprint: Blueprint, reader: StoreReader, history: UsageHistory, authenticate: Authenticate) -> None:
     """Add the view to a blueprint."""
 
     def build_response(owner: Owner) -> Response:

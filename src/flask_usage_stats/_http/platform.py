@@ -10,9 +10,9 @@ from .._mongodb.platform import PlatformStore, has_owners, read_platform
 from ..errors import ConfigurationError
 from ..protocols import Authorize
 from .arguments import validate_callback, validate_url_prefix
+from .error_handling import respond_to_operator
 from .requests import negotiate_format, parse_query_string, refuse_invalid_parameters
 from .responses import build_body_response
-from .views import respond_to_operator
 
 
 def create_platform_blueprint(

@@ -19,7 +19,7 @@ from .._core.query import UsageQuery
 from .._formats.csv import CSV
 from .._formats.json import JSON
 from .._mongodb.driver import TimeLimit
-from .._mongodb.project_reader import ProjectReader
+from .._mongodb.store_reader import StoreReader
 from ..errors import ConfigurationError, InvalidParametersError
 from ..protocols import Authenticate, Authorize, Owner
 
@@ -98,13 +98,13 @@ def _build_unauthenticated() -> RequestRefusedError:
     return RequestRefusedError(401, "Authentication required", headers=[("WWW-Authenticate", _CHALLENGE)])
 
 
-def read_query(owner: Owner, reader: ProjectReader, limit: TimeLimit) -> UsageQuery:
+def read_query(owner: Owner, reader: StoreReader, limit: TimeLimit) -> UsageQuery:
     """Parse the request's query parameters.
 
     :param owner: the owner id; a cursor is only valid for the owner it was created for.
     :param limit: the time that the database may take.
     :raises RequestRefusedError: a parameter is invalid (status 400).
-    :raises Exception: whatever :meth:`~.ProjectReader.resolve_idle_days` raises.
+    :raises Exception: whatever :meth:`~.StoreReader.resolve_idle_days` raises.
     """
     with refuse_invalid_parameters():
         query = parse_parameters(parse_query_string(), owner, has_last_requests=reader.has_last_requests)

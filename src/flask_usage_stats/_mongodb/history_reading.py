@@ -20,7 +20,7 @@ from ..protocols import Owner
 from .driver import DRIVER_ERRORS, build_store_error, call_with_collation
 from .history import UsageHistory, open_history, read_since
 from .mapping import Document
-from .project_reader import ProjectReader
+from .store_reader import StoreReader
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # naive in UTC, as PyMongo returns dates
 # The server plans the range of each project separately, and a command has a maximum size.
@@ -28,7 +28,7 @@ _MAX_RANGES: Final = 1000
 
 
 def read_timeline(
-    reader: ProjectReader, history: UsageHistory, owner: Owner, query: HistoryQuery, now: datetime
+    reader: StoreReader, history: UsageHistory, owner: Owner, query: HistoryQuery, now: datetime
 ) -> Timeline:
     """Read the history of an owner's projects, within one time limit.
 

@@ -13,8 +13,8 @@ from ..protocols import Owner
 from .driver import TimeLimit
 from .indexes import ensure_index
 from .mapping import CollectionMapping, Document, OwnerFilter
+from .project_reading import read_projects
 from .read_options import ReadOptionsCache
-from .reading import read_projects
 from .source import CollectionSource, build_opener
 
 _MAX_TIMEOUT: Final = 3600  # seconds

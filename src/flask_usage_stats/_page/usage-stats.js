@@ -367,7 +367,7 @@ export class UsageStats extends HTMLElement {
   }
 
   set strings(value) {
-    this.#strings = value ?? {};
+    this.#strings = value;
     if (this.isConnected) this.#translate();
   }
 
@@ -557,7 +557,6 @@ export class UsageStats extends HTMLElement {
       if (error.status === 404) found.buckets = null;
       else found.error = error;
     }
-    signal.throwIfAborted();
     this.#history = found;
     return found;
   }
@@ -583,7 +582,6 @@ export class UsageStats extends HTMLElement {
       const name = /filename="([^"]+)"/.exec(response.headers.get('Content-Disposition') ?? '')?.[1] ?? 'usage.csv';
       // Excel reads UTF-8 only after a byte order mark.
       const blob = new Blob(['\ufeff', await response.text()], { type: 'text/csv;charset=utf-8' });
-      signal.throwIfAborted(); // another user
       const link = h('a', { href: URL.createObjectURL(blob), download: name });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
@@ -827,7 +825,8 @@ export class UsageStats extends HTMLElement {
     setText(last, items.at(-1)?.day ?? '');
     chart.className = items.length > 90 ? 'dense' : '';
     const getKey = (item) => item.day;
-    reconcile(chart, items, getKey, () => h('div'), (node, { part, kind, today }) => {
+    reconcile(chart, items, getKey, () => h('div'), (node, { day, count, part, kind, today }) => {
+      node.title = `${day}: ${count ?? this.#texts.noData}`;
       node.className = kind || (today ? 'today' : '');
       node.style.blockSize = kind ? '' : `max(${(100 * part).toFixed(2)}%, 2px)`;
     });

@@ -18,7 +18,7 @@ _ITER_PROJECTS: Final = ProjectStore.iter_projects
 _DEFAULT_TIMEOUT: Final = 5.0  # seconds; a store for another database has no limit of its own
 
 
-class ProjectReader:
+class StoreReader:
     """Reads the projects of a store as a query needs them.
 
     :param store: a :class:`~flask_usage_stats.ProjectStore`, or a store for another database.

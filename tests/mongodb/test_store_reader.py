@@ -11,7 +11,7 @@ from support import StubStore, raiser
 from flask_usage_stats import ProjectStore, StoreError, UsageHistory
 from flask_usage_stats._core.query import DEFAULT_QUERY, UsageQuery
 from flask_usage_stats._mongodb.driver import TimeLimit
-from flask_usage_stats._mongodb.project_reader import ProjectReader
+from flask_usage_stats._mongodb.store_reader import StoreReader
 from flask_usage_stats.errors import InvalidParametersError
 
 NOW = datetime(2026, 11, 26, 5, 20, tzinfo=UTC)
@@ -31,7 +31,7 @@ def history():
 
 
 def read(store, query, history=None, limit=None):
-    return list(ProjectReader(store, history).read_projects("ada", query, limit or TimeLimit(5)))
+    return list(StoreReader(store, history).read_projects("ada", query, limit or TimeLimit(5)))
 
 
 class TestAvailability:
@@ -57,13 +57,13 @@ class TestAvailability:
     def test_project_stores(self, history, kind, options, alone, with_history):
         """A time that no recorder writes, or that a subclass does not return, is not known: all would seem idle."""
         store = kind(mongomock.MongoClient().platform.projects, **options)
-        assert ProjectReader(store, None).has_last_requests is alone
-        assert ProjectReader(store, history).has_last_requests is with_history
+        assert StoreReader(store, None).has_last_requests is alone
+        assert StoreReader(store, history).has_last_requests is with_history
 
     def test_other_stores(self, history):
         """A store for another database has the time if requests are counted."""
-        assert not ProjectReader(StubStore(), None).has_last_requests
-        assert ProjectReader(StubStore(), history).has_last_requests
+        assert not StoreReader(StubStore(), None).has_last_requests
+        assert StoreReader(StubStore(), history).has_last_requests
 
 
 class TestRead:
@@ -108,7 +108,7 @@ class TestIdleDays:
         database.usage_history.insert_one({"_id": "since", "at": at, "format": 1} | fields)
 
     def resolve(self, store, history, days, limit=None):
-        return ProjectReader(store, history).resolve_idle_days(UsageQuery(idle_days=days), limit or TimeLimit(5))
+        return StoreReader(store, history).resolve_idle_days(UsageQuery(idle_days=days), limit or TimeLimit(5))
 
     def refused(self, store, history, days):
         with pytest.raises(InvalidParametersError) as caught:
@@ -118,7 +118,7 @@ class TestIdleDays:
     def test_other_queries_read_nothing(self):
         """Without idle_days nothing is read, and the query stays the same."""
         history = UsageHistory(raiser(AssertionError()))
-        reader = ProjectReader(StubStore(), history)
+        reader = StoreReader(StubStore(), history)
         for query in (DEFAULT_QUERY, INCLUDING):
             assert reader.resolve_idle_days(query, TimeLimit(5)) is query
 
@@ -160,8 +160,8 @@ class TestIdleDays:
 
     def test_other_stores_have_a_time_limit(self, history, monkeypatch):
         """A store without a time limit of its own gets the default."""
-        monkeypatch.setattr("flask_usage_stats._mongodb.project_reader._DEFAULT_TIMEOUT", 1e-9)
-        limit = ProjectReader(StubStore(), history).start_time_limit()
+        monkeypatch.setattr("flask_usage_stats._mongodb.store_reader._DEFAULT_TIMEOUT", 1e-9)
+        limit = StoreReader(StubStore(), history).start_time_limit()
         limit.run(time.sleep, 0.001)
         with pytest.raises(StoreError, match="within the timeout"):
             self.resolve(StubStore(), history, 1, limit)
@@ -169,7 +169,7 @@ class TestIdleDays:
     def test_one_time_limit(self, database, projects, monkeypatch):
         """The history and the projects are read within one time limit, that of the store."""
         self.since(database, datetime(2020, 1, 1))
-        reader = ProjectReader(ProjectStore(projects), UsageHistory(database.usage_history))
+        reader = StoreReader(ProjectStore(projects), UsageHistory(database.usage_history))
         limit = reader.start_time_limit()
         times = iter([0, 5])
         monkeypatch.setattr("flask_usage_stats._mongodb.driver.monotonic", lambda: next(times))
@@ -180,7 +180,7 @@ class TestIdleDays:
     def test_unreachable_history(self, projects):
         """A history that cannot be reached is an error within the time limit of the store."""
         with MongoClient("mongodb://127.0.0.1:9") as client:
-            reader = ProjectReader(ProjectStore(projects, timeout=0.2), UsageHistory(client.platform.usage_history))
+            reader = StoreReader(ProjectStore(projects, timeout=0.2), UsageHistory(client.platform.usage_history))
             started = time.monotonic()
             with pytest.raises(StoreError, match="the history could not be read: "):
                 reader.resolve_idle_days(IDLE, reader.start_time_limit())
