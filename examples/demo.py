@@ -98,22 +98,26 @@ PROJECTS = [
 ]
 
 
-def past_days(today):
-    """Yield the documents of a history that has counted 60 % of the requests on the days before today."""
+def past_days(now):
+    """Yield the documents of a history that has counted 60 % of the requests until now."""
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     yield {"_id": "since", "at": today - timedelta(days=DAYS - 1), "format": 1}
     weights = {}
-    for age in range(DAYS - 1, 0, -1):
+    for age in range(DAYS - 1, -1, -1):
         day = today - timedelta(days=age)
         weekday = 0.5 if day.weekday() in WEEKEND else 1
         weights[day] = 0 if age == OUTAGE else weekday * (2 - age / DAYS) * (1 + day.day * 7 % 5 / 10)
+    passed = (now - today) // timedelta(minutes=15)  # quarters of an hour
+    weights[today] *= passed / 96
     for each in PROJECTS:
         counted = 0.0
         for day, weight in weights.items():
             before, counted = int(counted), counted + 0.6 * each["totalRequest"] * weight / sum(weights.values())
             requests = int(counted) - before
             if each["status"] == "live" and requests:
-                # From 07:00 to 22:00 UTC, which are quarters of an hour 28 to 87.
-                quarters = Counter(str(28 + number % 60) for number in range(requests))
+                # From 07:00 to 22:00 UTC, which are quarters of an hour 28 to 87; today until now.
+                first, number_of_quarters = (0, passed) if day == today else (28, 60)
+                quarters = Counter(str(first + number % number_of_quarters) for number in range(requests))
                 yield {"_id": {"p": each["_id"], "d": day}, "n": requests, "q": dict(quarters), "w": {}}
 
 
@@ -138,9 +142,11 @@ def create_app(database):
 
     @app.get("/sites/<name>")
     def serve(name):
-        found = database.demo_projects.find_one({"name": name, "status": "live"}, {"_id": 1})
+        found = database.demo_projects.find_one({"name": name, "status": {"$ne": "deleted"}}, {"status": 1})
         if found is None:
             abort(404)
+        if found["status"] == "stopped":
+            return {"message": f"{name} is stopped."}
         g.project_id = found["_id"]
         return {"message": f"This is {name}."}
 
@@ -165,11 +171,10 @@ def fill(database):
     users = [
         {"_id": name, "owner": owner, "password": generate_password_hash(PASSWORD)} for name, owner in USERS.items()
     ]
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     for collection, documents in (
         (database.demo_projects, PROJECTS),
         (database.demo_users, users),
-        (database.demo_history, past_days(today)),
+        (database.demo_history, past_days(datetime.now(UTC))),
     ):
         for document in documents:
             collection.update_one({"_id": document["_id"]}, {"$setOnInsert": document}, upsert=True)

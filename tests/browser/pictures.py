@@ -3,7 +3,6 @@
 import shutil
 import sys
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests/support.py
@@ -15,21 +14,12 @@ from werkzeug.serving import make_server
 
 #: The color scheme, and the width and the height in pixels.
 PICTURES = {"light": ("light", 1000, 1080), "dark": ("dark", 1000, 640), "narrow": ("light", 390, 844)}
-TODAY = 700  # requests, as if visits had gone on for half of the day
-
-
-def add_today(demo, database):
-    """Insert the requests of today, and return the database."""
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    project = demo.PROJECTS[1]["_id"]
-    database.demo_history.insert_one({"_id": {"p": project, "d": today}, "n": TODAY, "q": {"0": TODAY}, "w": {}})
 
 
 def main():
     demo = import_example("demo")
     database = demo.open_database(None)
     demo.fill(database)
-    add_today(demo, database)
     server = make_server("127.0.0.1", 0, demo.create_app(database), threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with sync_playwright() as playwright:

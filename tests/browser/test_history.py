@@ -27,6 +27,8 @@ def test_days(host, show):
     assert backgrounds[5] == "none"
     assert colors[5] != "rgba(0, 0, 0, 0)"
     assert heights[5] > heights[3] > heights[6] > 0
+    titles = days.evaluate_all("(nodes) => nodes.map((node) => node.title.split(': ')[1])")
+    assert titles == ["no data", "no data", "0", "800", "0", "2,100", "5"]
     page.get_by_text("As a table").click()
     cells = page.locator("[part=history] tbody td").all_inner_texts()
     assert not re.search(r"\d", cells[0])

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from support import ROOT, import_example
@@ -91,10 +91,11 @@ def test_printed_lines(demo, end):
     token = paste(login)["token"]
     assert paste(re.sub(r"Bearer [^']*", f"Bearer {token}", as_demo)) == documented_response()
     assert all(daily_requests(history)[:28])
+    before = sum(daily_requests(history))
     assert paste(visit) == {"message": "This is blog."}
     counted = documented_response()["totalRequests"] + 1
     deadline = time.monotonic() + 10
-    while paste(as_demo)["totalRequests"] != counted or 1 not in daily_requests(history)[28:]:
+    while paste(as_demo)["totalRequests"] != counted or sum(daily_requests(history)) != before + 1:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -116,18 +117,31 @@ def test_real_server(demo, mongodb_uri, mongo_client, database):
     assert max(daily_requests(history)) > 10**6
 
 
-@pytest.mark.parametrize("today", [datetime(2026, 3, 30, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)])
-def test_past_days(today):
-    """The days of the history add up, and to no more than the counts of the projects."""
+@pytest.mark.parametrize("time_of_day", [timedelta(0), timedelta(minutes=14), timedelta(hours=9, minutes=40)], ids=str)
+@pytest.mark.parametrize("today", [datetime(2026, 3, 30, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)], ids=str)
+def test_past_days(today, time_of_day):
+    """The days of the history add up, until now, and to no more than the counts of the projects."""
     demo, total = import_example("demo"), Counter()
-    since, *days = demo.past_days(today)
+    since, *days = demo.past_days(today + time_of_day)
     for day in days:
         assert day["n"] == sum(day["q"].values())
-        assert since["at"] <= day["_id"]["d"] < today
+        assert since["at"] <= day["_id"]["d"] <= today
+        latest = day["_id"]["d"] + max(int(quarter) + 1 for quarter in day["q"]) * timedelta(minutes=15)
+        assert latest <= today + time_of_day
         total[day["_id"]["p"]] += day["n"]
     counts = {each["_id"]: each["totalRequest"] for each in demo.PROJECTS if each["status"] == "live"}
     assert total.keys() == counts.keys()
     assert total < Counter(counts)
+
+
+def test_projects_of_the_demo():
+    """A visit to a live project is counted; a stopped one says so, and a deleted one is not there."""
+    demo = import_example("demo")
+    database = demo.open_database(None)
+    demo.fill(database)
+    client = demo.create_app(database).test_client()
+    assert client.get("/sites/docs-site").json == {"message": "docs-site is stopped."}
+    assert client.get("/sites/old-shop").status_code == 404
 
 
 def test_busy_port():

@@ -96,6 +96,25 @@ def test_session_login(example, database):
     assert client.get("/api/usage").status_code == 401
 
 
+def test_usage_page(example, database):
+    """A user who logs in sees the requests of the projects in a page, and nobody else does."""
+    database.users.insert_one({"_id": ID, "name": "ada", "password": generate_password_hash("secret")})
+    database.projects.insert_one({"_id": 1, "owner": ID, "domain": "blog.example", "page": "Hello"})
+    app = example.create_app()
+    client = app.test_client()
+    assert client.get("/sites/blog.example").text == "Hello"
+    assert app.extensions["usage_recorder"].close()
+    assert client.get("/api/usage").status_code == 401
+    assert "/login" in client.get("/").text
+    assert "<form" in client.get("/login").text
+    assert client.post("/login", data={"name": "ada", "password": "wrong"}).status_code == 401
+    assert client.post("/login", data={"name": "ada", "password": "secret"}).location == "/"
+    assert client.get("/api/usage").json["totalRequests"] == 1
+    assert client.get("/api/usage/history").json["totalRequests"] == 1
+    assert client.get("/sites/other.example").status_code == 404
+    assert client.get("/api/usage/usage-stats.js").status_code == 200
+
+
 def test_existing_schema(example, database):
     """Only members of a team get its projects, with the field names of the response."""
     database.teams.insert_one({"_id": "red", "members": ["ada", "bob"]})
