@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from browser.hosted import error_response, names, run, serve, wait_for_events
+from browser.hosted import error_response, names, run, serve, settle, wait_for_events
 from flask import request
 
 SET = "(token) => { document.querySelector('usage-stats').token = token; }"
@@ -110,6 +110,15 @@ def test_token_function(host, show, plan, calls, event, sent):
     assert authorizations(host) == sent
     if "throw" in plan:
         assert page.evaluate("events[0][1]") == {"status": 0, "message": "no network"}
+
+
+def test_function_that_throws_nothing(show):
+    """A function that throws no error at all is one failure, also with a history."""
+    page = show('auth="token" history="7"')
+    run(page, "(element.token = async () => { throw undefined; }, null)")
+    wait_for_events(page, 1)
+    settle(page)
+    assert page.evaluate("events") == [["usage-error", {"status": 0, "message": "undefined"}]]
 
 
 def test_function_without_a_user(host, show):

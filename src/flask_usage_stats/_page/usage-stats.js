@@ -553,9 +553,9 @@ export class UsageStats extends HTMLElement {
       found.buckets = parse(await response.text(), response.status).buckets;
       found.shown = new Date();
     } catch (error) {
-      if (signal.aborted || error.status === 401) throw error;
-      if (error.status === 404) found.buckets = null;
-      else found.error = error;
+      if (signal.aborted || error?.status === 401) throw error;
+      if (error?.status === 404) found.buckets = null;
+      else found.error = error ?? UNKNOWN;
     }
     this.#history = found;
     return found;
