@@ -7,6 +7,7 @@ import pytest
 from browser.hosted import ELEMENT, PAGE, serve, settle
 from playwright.sync_api import sync_playwright
 
+SIZE = {"width": 1100, "height": 800}
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
@@ -35,22 +36,51 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def page(browser):
-    """Yield a page of 1100 pixels, which must not report any error."""
-    context = browser.new_context(viewport={"width": 1100, "height": 800}, timezone_id="UTC", locale="en-US")
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    page.problems = []
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.add_init_script(
+def new_page(browser):
+    """Return a page in a context of its own, which collects errors and the events of elements."""
+    context = browser.new_context(viewport=SIZE, timezone_id="UTC", locale="en-US")
+    context.add_init_script(
         "window.events = [];"
         "for (const type of ['usage-load', 'usage-error', 'usage-unauthenticated', 'usage-open'])"
         "  addEventListener(type, (event) => events.push([type, event.detail]));"
     )
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    return page
+
+
+@pytest.fixture(scope="session")
+def shared_page(browser):
+    """Yield the page of most tests: to make a new one takes longer than many a test."""
+    page = new_page(browser)
     yield page
-    context.close()
-    assert not page.problems
+    page.context.close()
+
+
+@pytest.fixture
+def page(browser, shared_page, request):
+    """Yield a page of 1100 pixels, which must not report any error: a new one if the test needs its ``clock``."""
+    page = new_page(browser) if "clock" in request.fixturenames else shared_page
+    yield page
+    problems = page.problems.copy()
+    if page is shared_page:
+        page.goto("about:blank")
+        page.problems.clear()
+        page.context.clear_cookies()
+        page.context.set_offline(False)
+        page.set_viewport_size(SIZE)
+        page.emulate_media(media="null", color_scheme="null", reduced_motion="null", forced_colors="null")
+    else:
+        page.context.close()
+    assert not problems
+
+
+@pytest.fixture
+def clock(page):
+    """Return the clock of the page, which a test can install, stop and move."""
+    return page.clock
 
 
 @pytest.fixture

@@ -147,11 +147,11 @@ def wait_for_events(page, number):
     return page.evaluate("events.map(([type]) => type)")
 
 
-def stop_clock(page):
-    """Let the time of the page stand still, but for ``page.clock.run_for()``."""
+def stop_clock(clock):
+    """Let the time of the page stand still, but for ``clock.run_for()``."""
     now = datetime.now(UTC)
-    page.clock.install(time=now)
-    page.clock.pause_at(now + timedelta(seconds=1))
+    clock.install(time=now)
+    clock.pause_at(now + timedelta(seconds=1))
 
 
 def names(page):

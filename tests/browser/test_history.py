@@ -36,14 +36,14 @@ def test_days(host, show):
     assert page.locator("[part=history] tbody th").last.inner_text() == f"{TODAY:%b} {TODAY.day}, {TODAY.year}"
 
 
-def test_at_most_once_a_minute(host, show, page):
+def test_at_most_once_a_minute(host, show, page, clock):
     """The history is asked for once a minute, whatever ``refresh`` says."""
-    stop_clock(page)
+    stop_clock(clock)
     host.fill_history({0: 5}, 4)
     show('history="7" refresh="5"')
     for number in range(2, 14):  # 60 seconds
         assert len(host.queries("/api/usage/history")) == 1
-        page.clock.run_for(5_000)
+        clock.run_for(5_000)
         wait_for_events(page, number)
         settle(page)
     assert len(host.queries("/api/usage")) == 13
@@ -94,13 +94,13 @@ def test_first_failure(host, show):
     assert len(host.queries("/api/usage/history")) == 2
 
 
-def test_later_failure(host, show, page):
+def test_later_failure(host, show, page, clock):
     """If the history fails later, its bars stay, and the error names the time from which they are."""
-    page.clock.install(time=TODAY.replace(hour=12, minute=25, second=10))
+    clock.install(time=TODAY.replace(hour=12, minute=25, second=10))
     host.fill_history({0: 5}, 4)
     show('history="7" lang="fi"')
     host.replace = fail_history
-    page.clock.run_for(61_000)
+    clock.run_for(61_000)
     run(page, "element.refresh()")
     settle(page)
     assert page.locator("[part=error] span").inner_text() == (
@@ -108,7 +108,7 @@ def test_later_failure(host, show, page):
     )
     assert page.locator("[part=chart] > *").count() == 7
     host.replace = None
-    page.clock.run_for(61_000)
+    clock.run_for(61_000)
     run(page, "element.refresh()")
     settle(page)
     assert not page.locator("[part=error]").is_visible()
@@ -164,12 +164,12 @@ def test_number_of_days(host, show, value, days):
     assert host.queries("/api/usage/history")[0]["from"] == f"{TODAY - timedelta(days=days):%Y-%m-%d}"
 
 
-def test_asked_again_after_a_minute(host, show, page):
+def test_asked_again_after_a_minute(host, show, page, clock):
     """After 59 seconds, the history is kept; after 60, it is asked for again."""
-    stop_clock(page)
+    stop_clock(clock)
     show('history="7"')
     for seconds, number in ((59, 1), (1, 2)):
-        page.clock.run_for(seconds * 1000)
+        clock.run_for(seconds * 1000)
         run(page, "element.refresh()")
         assert len(host.queries("/api/usage/history")) == number
 

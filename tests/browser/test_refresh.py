@@ -6,50 +6,50 @@ import pytest
 from browser.hosted import ROOT, error_response, names, run, stop_clock, wait_for_events
 
 
-def test_polling(host, show, page):
+def test_polling(host, show, page, clock):
     """``refresh`` polls, at least 5 seconds apart, and not while the page is hidden."""
-    stop_clock(page)
+    stop_clock(clock)
     show('refresh="1"')
     assert len(host.requests) == 1
-    page.clock.run_for(4_000)
+    clock.run_for(4_000)
     page.wait_for_timeout(100)
     assert len(host.requests) == 1
-    page.clock.run_for(1_500)
+    clock.run_for(1_500)
     page.wait_for_function("events.length === 2")
     page.evaluate(
         "Object.defineProperty(document, 'hidden', { configurable: true, get: () => window.away });"
         "window.away = true; document.dispatchEvent(new Event('visibilitychange'))"
     )
-    page.clock.run_for(60_000)
+    clock.run_for(60_000)
     assert len(host.requests) == 2
     page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
     page.wait_for_function("events.length === 3")
-    page.clock.run_for(5_500)
+    clock.run_for(5_500)
     page.wait_for_function("events.length === 4")
 
 
-def test_hidden_while_it_loads(host, show, page):
+def test_hidden_while_it_loads(host, show, page, clock):
     """If the page is hidden while a request runs, no other follows."""
-    page.clock.install()
+    clock.install()
     host.replace = lambda path: time.sleep(0.3)
     show('refresh="5"', waits=False)
     page.locator("[aria-busy=true]").wait_for()
     page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true })")
     wait_for_events(page, 1)
-    page.clock.run_for(20_000)
+    clock.run_for(20_000)
     page.wait_for_timeout(150)
     assert len(host.requests) == 1
 
 
-def test_polling_goes_on_after_a_failure(host, show, page):
+def test_polling_goes_on_after_a_failure(host, show, page, clock):
     """After a failure, the element recovers by itself."""
-    page.clock.install()
+    clock.install()
     show('refresh="5"')
     host.replace = lambda path: error_response(500)
-    page.clock.run_for(5_500)
+    clock.run_for(5_500)
     page.wait_for_function("events.length === 2")
     host.replace = None
-    page.clock.run_for(5_500)
+    clock.run_for(5_500)
     page.wait_for_function("events.length === 3")
     assert not page.locator("[part=error]").is_visible()
 
@@ -136,35 +136,35 @@ def test_two_at_once(host, show):
     assert run(page, f"await Promise.race([element.refresh(), element.refresh()]).then(() => {first})") == "renamed"
 
 
-def test_interval(host, show, page):
+def test_interval(host, show, page, clock):
     """Less than 5 seconds are 5 seconds: nothing is asked after 4.9."""
-    stop_clock(page)
+    stop_clock(clock)
     show('refresh="1"')
-    page.clock.run_for(4_900)
+    clock.run_for(4_900)
     page.wait_for_timeout(150)
     assert len(host.requests) == 1
-    page.clock.run_for(200)
+    clock.run_for(200)
     wait_for_events(page, 2)
 
 
-def test_an_own_refresh_begins_the_interval_again(host, show, page):
+def test_an_own_refresh_begins_the_interval_again(host, show, page, clock):
     """After ``refresh()``, the next request is an interval later."""
-    stop_clock(page)
+    stop_clock(clock)
     show('refresh="10"')
-    page.clock.run_for(8_000)
+    clock.run_for(8_000)
     run(page, "element.refresh()")
-    page.clock.run_for(8_000)
+    clock.run_for(8_000)
     page.wait_for_timeout(150)
     assert len(host.requests) == 2
 
 
 @pytest.mark.parametrize("attributes", ['refresh="5"', ""])
-def test_signed_out(host, show, page, attributes):
+def test_signed_out(host, show, page, attributes, clock):
     """Nobody is asked for again by a timer after a 401, but when the page is shown again."""
-    stop_clock(page)
+    stop_clock(clock)
     host.owner = None
     show(attributes)
-    page.clock.run_for(30_000)
+    clock.run_for(30_000)
     page.wait_for_timeout(150)
     assert len(host.requests) == 1
     host.owner = "ada"
@@ -178,19 +178,19 @@ def test_signed_out(host, show, page, attributes):
         assert len(host.requests) == 2
 
 
-def test_removed(host, show, page):
+def test_removed(host, show, page, clock):
     """An element that was removed asks for nothing: no timer, no search, no return to the page."""
-    stop_clock(page)
+    stop_clock(clock)
     show('refresh="5"')
     page.get_by_role("searchbox").fill("x")
     run(page, "(window.gone = element, element.remove(), document.body.append(document.createElement('usage-stats')))")
     wait_for_events(page, 2)
-    page.clock.run_for(20_000)
+    clock.run_for(20_000)
     run(page, "document.dispatchEvent(new Event('visibilitychange'))")
     page.wait_for_timeout(100)
     assert len(host.requests) == 2
     page.evaluate("gone.refresh()")  # a call is obeyed, but begins no polling
-    page.clock.run_for(20_000)
+    clock.run_for(20_000)
     page.wait_for_timeout(100)
     assert len(host.requests) == 3
 

@@ -162,12 +162,12 @@ def test_texts_while_loading(host, show):
     settle(page)
 
 
-def test_time_of_the_numbers(host, show, page):
+def test_time_of_the_numbers(host, show, page, clock):
     """The error names the time as HH:MM in every language, however often it fails."""
-    page.clock.install(time="2026-03-01T09:05:10")
+    clock.install(time="2026-03-01T09:05:10")
     show('lang="ar-EG"')
     host.replace = lambda path: error_response(500)
     for _ in range(2):
-        page.clock.run_for(60_000)
+        clock.run_for(60_000)
         run(page, "element.refresh()")
     assert "09:05" in page.locator("[part=error]").inner_text()

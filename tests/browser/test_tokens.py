@@ -38,7 +38,8 @@ def test_nothing_is_asked_before_there_is_a_token(host, show):
     assert not host.requests
     assert not page.get_by_role("link", name="Sign in").is_visible()
     page.evaluate(SET, "secret")
-    page.wait_for_function("events.length === 1")
+    wait_for_events(page, 1)
+    settle(page)
     assert names(page)
     assert authorizations(host) == ["Bearer secret"]
     assert authorizations(host, "/api/usage/history") == ["Bearer secret"]
