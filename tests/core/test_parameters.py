@@ -1,16 +1,21 @@
 """Parsing of the query parameters, and the messages for invalid ones."""
 
+import re
+
 import pytest
 
 from flask_usage_stats._core.cursors import encode_cursor
-from flask_usage_stats._core.parameters import parse_parameters
+from flask_usage_stats._core.parameters import ParametersSchema, parse_parameters
 from flask_usage_stats._core.query import DEFAULT_QUERY, CursorPosition, UsageQuery
 from flask_usage_stats.errors import InvalidParametersError
 
 MUST = {
     "minRequests": "minRequests must be a whole number of up to 20 digits",
     "maxRequests": "maxRequests must be a whole number of up to 20 digits",
-    "status": "status must be text of 1 to 100 characters, given up to 50 times",
+    **{
+        name: f"{name} must be text of 1 to 100 characters, given up to 50 times"
+        for name in ("status", "projectType", "plan")
+    },
     "without": "without must be one or several of plan, projectType, status, separated by commas",
     "search": "search must be text of 1 to 100 characters",
     "idleDays": "idleDays must be a whole number from 1 to 3650",
@@ -21,6 +26,26 @@ MUST = {
     "groupBy": "groupBy must be one or several of plan, projectType, status, separated by commas",
     "include": "include must be lastRequestAt",
     "format": "format must be one of json, csv",
+}
+_NAMES = {"type": "string", "enum": ["plan", "projectType", "status"]}
+_NUMBER = {"type": "string", "pattern": "^[0-9]{1,20}$"}
+_SORTS = ["totalRequest", "name", "createdAt", "updatedAt", "lastRequestAt"]
+SCHEMAS = {
+    "minRequests": _NUMBER,
+    "maxRequests": _NUMBER,
+    **{
+        name: {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 100}, "maxItems": 50}
+        for name in ("status", "projectType", "plan")
+    },
+    **{name: {"type": "array", "items": _NAMES, "minItems": 1, "uniqueItems": True} for name in ("without", "groupBy")},
+    "search": {"type": "string", "minLength": 1, "maxLength": 100},
+    "idleDays": {"type": "integer", "minimum": 1, "maximum": 3650},
+    "sort": {"type": "string", "enum": _SORTS},
+    "order": {"type": "string", "enum": ["desc", "asc"]},
+    "limit": {"type": "integer", "minimum": 0, "maximum": 1000},
+    "cursor": {"type": "string", "minLength": 1},
+    "include": {"type": "string", "enum": ["lastRequestAt"]},
+    "format": {"type": "string", "enum": ["json", "csv"]},
 }
 
 
@@ -36,6 +61,16 @@ def refused(**arguments):
     with pytest.raises(InvalidParametersError) as caught:
         read(**arguments)
     return caught.value.errors
+
+
+@pytest.mark.parametrize("name", MUST)
+def test_parameters_are_described(name):
+    """The documentation of a parameter states what its message does, and has a schema for the same values."""
+    metadata = ParametersSchema().fields[name].metadata
+    assert re.match("[A-Z][a-z]+ ", metadata["summary"])
+    assert f"{name} must be {metadata['constraint']}" == MUST[name]
+    assert metadata["schema"] == SCHEMAS[name]
+    assert metadata["explode"] is (name in {"status", "projectType", "plan"})
 
 
 def test_unknown_names_are_ignored():
@@ -118,14 +153,17 @@ BAD_NUMBERS = [
     + [("order", value) for value in ("", "ASC", "up", "1")]
     + [("format", value) for value in ("", "CSV", "xml")]
     + [("groupBy", value) for value in ("", ",", "plan,", "plan,plan", "Plan", "name", "plan, status", "plan;status")]
-    + [("status", value) for value in ("", ["live", ""], "x" * 101, ["x"] * 51)],
+    + [("status", value) for value in ("", ["live", ""], "x" * 101, ["x"] * 51)]
+    + [("search", value) for value in ("", "x" * 101)],
 )
 def test_invalid_values_are_refused(name, value):
     """The message says what the value must be."""
     assert refused(**{name: value}) == {name: [MUST[name]]}
 
 
-@pytest.mark.parametrize("name", [name for name in MUST if name not in ("status", "groupBy", "without")])
+@pytest.mark.parametrize(
+    "name", [name for name in MUST if name not in ("status", "projectType", "plan", "groupBy", "without")]
+)
 def test_repeats_are_refused(name):
     """A parameter with one value must not be repeated, not even with the same value."""
     assert refused(**{name: ["1", "1"]})[name][0] == f"{name} must not be repeated"
@@ -172,6 +210,7 @@ def test_other_names_are_ignored(name):
 def test_maximum_values_are_valid():
     """The largest documented values are valid."""
     assert read(status=["x" * 100] * 50, limit="1000", minRequests="9" * 20).limit == 1000
+    assert [read(search="x" * length).search for length in (1, 100)] == ["x", "x" * 100]
     assert read(limit="0").limit == 0
     assert read(limit="007").limit == 7
     assert [read(idleDays=text).idle_days for text in ("1", "3650")] == [1, 3650]

@@ -5,7 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 import pytest
-from bson import Decimal128, Int64, ObjectId
+from bson import Binary, DBRef, Decimal128, Int64, ObjectId
 
 from flask_usage_stats._core.project_ids import convert_project_id, is_project_id
 
@@ -37,11 +37,14 @@ class Name(StrEnum):
         (ObjectId(HEX), str, ObjectId(HEX)),
         (ID, None, ID),
         ("é" * 512, None, "é" * 512),
+        ("x" * 1024, None, "x" * 1024),
         (Name.BLOG, None, "blog"),
         (1.5, None, 1.5),
         (datetime(2024, 1, 1, 0, 0, 0, 1999), None, datetime(2024, 1, 1, 0, 0, 0, 1000)),
         (datetime(2024, 1, 1, 5, tzinfo=timezone(timedelta(hours=5))), None, datetime(2024, 1, 1)),
         (b"x", None, b"x"),
+        (Binary.from_uuid(ID), None, ID),
+        (DBRef("blogs", ID), None, DBRef("blogs", ID)),
     ],
 )
 def test_ids_are_converted_to_the_stored_type(value, id_type, stored):
@@ -57,6 +60,10 @@ class Broken:
         raise RuntimeError
 
 
+class Unhashable(float):
+    __hash__ = None
+
+
 @pytest.mark.parametrize(
     ("value", "id_type"),
     [
@@ -68,6 +75,7 @@ class Broken:
         (object(), None),
         ((1, 2), None),
         (Broken(), None),
+        (Unhashable(1), None),
         (float("nan"), None),
         (2**63, None),
         ("\ud800", None),

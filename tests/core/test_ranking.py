@@ -5,7 +5,7 @@ from bson import ObjectId
 
 from flask_usage_stats._core.query import CursorPosition, UsageQuery
 from flask_usage_stats._core.ranking import build_ranking
-from flask_usage_stats._core.rows import Adjustments, RowBatch
+from flask_usage_stats._core.rows import Adjustments, RowBatch, get_content_key
 from flask_usage_stats._formats.json import JSON
 
 
@@ -57,6 +57,38 @@ def test_pages_are_slices_of_all_rows(limit, start):
         assert position == CursorPosition(rest[limit - 1] // 2, bytes([rest[limit - 1]]))
     else:
         assert position is None
+
+
+@pytest.mark.parametrize("limit", range(1, 12))
+@pytest.mark.parametrize("descending", [True, False])
+def test_pages_of_rows_without_ids_have_each_row_once(limit, descending):
+    """Rows with the same keys are told apart by their content, and those that are alike in everything are counted."""
+    rows = [{"name": name, "totalRequest": n} for n in (3, 9) for name in "aaabbcaabb"] + [{"totalRequest": 5}]
+    batches = [RowBatch([row["totalRequest"]], [b""], [row], 0) for row in rows]
+    expected, _ = rank(UsageQuery(descending=descending), *batches)
+    pages, position = [], None
+    for number in range(30):
+        batches = batches[7:] + batches[:7]
+        page, position = rank(UsageQuery(limit=limit, position=position, descending=descending), *batches)
+        pages += page
+        assert position is None or len(page) == limit, number
+        if position is None:
+            break
+    assert pages == expected
+    assert sorted(pages) == sorted(JSON.encode_rows(RowBatch([], [], rows, 0)))
+
+
+def test_positions_within_equal_rows():
+    """A position names the content only if rows with the same keys follow, and counts those alike that came before."""
+    rows = [{"name": name, "totalRequest": 1} for name in "aaab"]
+    batch = RowBatch([1] * 4, [b""] * 4, rows, 0)
+    keys = {name: get_content_key({"name": name, "totalRequest": 1}) for name in "ab"}
+    order = "aaab" if keys["a"] < keys["b"] else "baaa"
+    position = None
+    for name, returned in zip(order[:3], (1, 2, 3) if order == "aaab" else (1, 1, 2), strict=True):
+        _, position = rank(UsageQuery(limit=1, position=position), batch)
+        assert position == CursorPosition(1, b"", keys[name], returned)
+    assert rank(UsageQuery(limit=1, position=position), batch)[1] is None
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3])

@@ -177,6 +177,18 @@ def test_rows_of_a_page_may_have_different_dates(query, output):
     assert build_report(stored, replace(query, limit=9), output).encoded_rows == expected
 
 
+def test_idle_projects():
+    """Only idle projects are in the rows and in the total; a batch may have none."""
+    since = datetime(2024, 1, 1, tzinfo=UTC)
+    stored = [
+        {"_id": number, "totalRequest": 1, "createdAt": datetime(2024 - number % 2, 1, 2)} for number in range(5000)
+    ]
+    report = build_report(stored, UsageQuery(idle_days=1, idle_since=since), JSON)
+    assert (report.total, report.matching, len(report.encoded_rows)) == (2500, 2500, 2500)
+    stored = [document for document in stored if not document["_id"] % 2] + stored[1:4:2]
+    assert build_report(stored, UsageQuery(idle_days=1, idle_since=since), JSON).total == 2
+
+
 def test_more_documents_than_a_batch():
     """All rows are returned if there are more documents than fit in a batch, including odd ones."""
     stored = [{"_id": number, "totalRequest": Decimal128(str(number))} for number in range(2500)]

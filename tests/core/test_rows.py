@@ -50,6 +50,13 @@ def test_examples_are_limited_to_five_projects():
     assert len(adjustments.examples) == 5
 
 
+def test_documents_without_known_fields_are_counted():
+    """A document that has fields, but none of a row, shows that its store uses other names."""
+    assert (
+        adjusted([{}, {"_id": 1}, {"totalRequest": 1}, {"title": "blog"}, {"title": "api", "plan": None}]).unnamed == 1
+    )
+
+
 @pytest.mark.parametrize(
     ("names", "trailing_dates", "remaining"),
     [

@@ -33,6 +33,7 @@ def test_short_repr_is_one_line_of_printable_text():
 def test_escaped_text_fits_on_one_line():
     """Non-printable characters are escaped, and the text is truncated."""
     assert escape("a\n\x1b\u202eé") == r"a\n\x1b\u202eé"
+    assert escape("it's 5 \\ 2") == "it's 5 \\ 2"
     assert len(escape("x" * 1000)) == 500
     assert escape(CONTROLS).isprintable()
     assert escape("é\udc80", encoding="ascii") == r"\xe9\udc80"

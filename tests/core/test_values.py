@@ -29,13 +29,17 @@ class Plan(StrEnum):
         (Decimal("sNaN"), None),
         (Decimal("1e400"), None),
         (2**64, 2**64),
+        (-7.0, -7),
+        (True, None),
+        (float("nan"), None),
+        (float("-inf"), None),
         pytest.param(10**400, None, id="beyond-a-double"),
         pytest.param(object(), None, id="object"),
     ],
 )
 def test_counts_are_numbers_that_a_double_can_approximate(value, count):
-    """Decimals and integers are counts if they are within the range of a double."""
-    assert values.to_count(value) == count
+    """Decimals and integers are counts if they are within the range of a double; whole numbers are integers."""
+    assert repr(values.to_count(value)) == repr(count)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +47,14 @@ def test_counts_are_numbers_that_a_double_can_approximate(value, count):
     [
         (Plan.PRO, "pro"),
         (Decimal("1.50"), "1.50"),
+        (True, "true"),
+        (False, "false"),
+        (1.5, "1.5"),
+        (2.0, "2"),
+        (float("nan"), "NaN"),
+        (float("inf"), "Infinity"),
+        (float("-inf"), "-Infinity"),
+        (Code("x"), None),
         pytest.param(10**400, None, id="beyond-a-double"),
         pytest.param(10**5000, None, id="beyond-what-python-formats"),
         ("\udcff", "\ufffd"),

@@ -58,6 +58,15 @@ def test_dates_are_truncated_to_milliseconds(count):
     assert encode_row(row, trailing_dates=1) == expected.encode()
 
 
+@pytest.mark.parametrize("aware", range(3))
+def test_no_date_in_another_time_zone_is_encoded(aware):
+    """An aware datetime is refused wherever it is, since its text has another length."""
+    dates = [datetime(2024, 1, 1, 0, 0, 0, 5000)] * 3
+    dates[aware] = dates[aware].replace(tzinfo=timezone(timedelta(hours=1)))
+    with pytest.raises(ValueError, match=r"UTC|aware"):
+        encode_row(dict(zip(["createdAt", "updatedAt", "lastRequestAt"], dates, strict=True)), trailing_dates=3)
+
+
 @pytest.mark.parametrize(
     ("row", "trailing_dates"),
     [

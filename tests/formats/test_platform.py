@@ -55,6 +55,7 @@ def test_csv_of_groups():
     assert CSV.encode_platform(*build(GROUPS, OTHERS)).decode() == (
         "plan,projects,totalRequests,share\r\n'=1+1,2,30,0.75\r\n,1,10,0.25\r\n,7,0,0.0\r\n"
     )
+    assert CSV.encode_platform(*build(GROUPS[1:])).decode() == "plan,projects,totalRequests,share\r\n,1,10,0.25\r\n"
 
 
 def test_csv_of_projects():

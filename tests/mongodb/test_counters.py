@@ -231,6 +231,13 @@ class TestWithoutEntries:
         assert writer.write(batch_of(1, 2, 3), NUMBER, 5) == {1: "in_doubt", 2: "unknown", 3: "in_doubt"}
         assert projects.find_one(3)["totalRequest"] == 2.0**53 - 2
 
+    def test_a_repeated_batch_is_not_sent(self, projects):
+        """Nothing in the documents tells whether a batch that may have been sent before was applied."""
+        projects.insert_one({"_id": 1})
+        writer = new_writer(ProjectStore(projects, writers_field=None))
+        assert writer.write(batch_of(1, 2), NUMBER, 5, is_repeated=True) == {1: "in_doubt", 2: "in_doubt"}
+        assert projects.find_one() == {"_id": 1}
+
     def test_lost_reply_is_in_doubt(self, mongo_client, projects, writer_of):
         """A batch whose reply is lost is dropped, because it must not be sent again."""
         projects.insert_many([{"_id": 1}, {"_id": 2}])

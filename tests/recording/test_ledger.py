@@ -1,6 +1,7 @@
 """The ledger accounts for every recorded request."""
 
 import threading
+import time
 from datetime import datetime
 
 import pytest
@@ -96,6 +97,34 @@ def test_put_back_counts_wait_again(clock):
     assert second.increments["blog"].latest == datetime(2026, 11, 25, 12)
     ledger.put_back([second])
     assert ledger.measure() == (0, 3, {}, NOON - 50)
+
+
+def test_put_back_counts_may_be_newer_than_others(clock):
+    """The oldest time is that of all counts that wait, also if the clock was set back meanwhile."""
+    ledger = Ledger(100, None)
+    ledger.add("blog", 2)
+    batches = ledger.get_batches()
+    clock.append(NOON - 50)
+    ledger.add("blog", 1)
+    assert ledger.measure().oldest == NOON - 50
+    ledger.put_back(batches)
+    assert ledger.measure().oldest == NOON - 50
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the system has no such time zone")
+def test_put_back_counts_do_not_depend_on_the_local_time(clock, monkeypatch):
+    """The time of a request is stored in UTC, wherever the process runs."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        ledger = Ledger(100, None)
+        ledger.add("blog", 2)
+        ledger.put_back(ledger.get_batches())
+        (batch,) = ledger.get_batches()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert batch.increments["blog"].latest == datetime(2026, 11, 25, 12)
 
 
 def test_put_back_counts_are_limited(clock):
