@@ -34,6 +34,12 @@ def test_several_fields_are_in_the_order_of_the_request():
     assert list(group) == ["status", "plan", "projects", "totalRequests", "share"]
 
 
+@pytest.mark.parametrize("total", [0.5, 1, 3])
+def test_share_of_everything(total):
+    """A group of all requests has a share of 1, however few they are."""
+    assert summarize(["plan"], [(total, {})], total)[0]["share"] == 1.0
+
+
 @pytest.mark.parametrize("total", [0, -3])
 def test_shares_of_a_total_that_is_not_positive_are_null(total):
     """A share of a total that is 0 or negative is null."""

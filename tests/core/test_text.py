@@ -59,6 +59,7 @@ def test_escaped_csv_keeps_the_line_breaks_of_the_format():
         ",x",
         "",
     ]
+    assert escape_csv('"a","b\r\nc"\r\n', "utf-8") == '"a","b\\r\\nc"\r\n'
 
 
 @pytest.mark.parametrize("char", CONTROLS)

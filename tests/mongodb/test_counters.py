@@ -259,6 +259,17 @@ class TestWithoutEntries:
         assert projects.find_one(2).get("totalRequest") == 2 or dropped[2] in ("in_doubt", "uncountable")
 
 
+def test_results_of_updates(any_projects):
+    """The result has the number of documents that matched, and the server's error codes; mongomock's is the same."""
+    any_projects.insert_many([{"_id": 1, "n": 1}, {"_id": 2, "n": 1}, {"_id": 3, "n": "x"}])
+    updates = BulkUpdates(any_projects, has_collation=True)
+    assert updates.send([({"_id": number}, {"$inc": {"n": 1}}) for number in (1, 2, 3, 4)]) == (2, {2: 14})
+    assert [document["n"] for document in any_projects.find()] == [2, 2, "x"]
+    duplicate = ({"_id": 1, "n": 5}, {"$set": {"n": 6}})
+    assert updates.send([duplicate, ({"_id": 5}, {"$set": {"n": 1}})], upsert=True) == (0, {0: 11000})
+    assert any_projects.find_one(5) == {"_id": 5, "n": 1}
+
+
 class TestErrors:
     def test_nothing_was_sent(self):
         """If no server can be reached, the batch is not in doubt."""

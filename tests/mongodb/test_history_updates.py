@@ -11,7 +11,7 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError, WriteError
+from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
 from support import fail_point, raiser
 
 from flask_usage_stats import StoreError, UsageHistory
@@ -69,6 +69,24 @@ def test_days_have_a_count_for_each_quarter(any_history):
         project: {"writer": MIDNIGHT + timedelta(milliseconds=5001)},
         "blog": {"writer": MIDNIGHT + timedelta(milliseconds=5000)},
     }
+
+
+def test_days_are_inserted_without_collations(history, monkeypatch):
+    """A server that does not support collations gets the updates again without, and inserts the days."""
+    bulk_write, collations = Collection.bulk_write, []
+
+    def refuse(collection, requests, **options):
+        collations.append(requests[0]._collation)
+        if collations[-1]:
+            raise OperationFailure("no collations", 115)
+        return bulk_write(collection, requests, **options)
+
+    monkeypatch.setattr(Collection, "bulk_write", refuse)
+    writer = writer_for(history)
+    for number in (NUMBER, NUMBER + 1):
+        assert write(writer, {("blog", QUARTER): 2}, number) == Counter()
+    assert days_of(history) == {("blog", MIDNIGHT): (4, {"0": 4})}
+    assert [bool(collation) for collation in collations] == [True, False, False]
 
 
 def test_a_batch_is_added_once(any_history):
