@@ -151,6 +151,29 @@ def test_null_bookkeeping_is_replaced(projects, stored):
     assert document["usageWriters"][writer.name] == datetime(1970, 1, 1) + timedelta(milliseconds=NUMBER)
 
 
+@pytest.mark.parametrize("stored", [{"meta": None}, {"meta": {"writers": None}}, {"seen": None}, {"seen": {"at": None}}])
+def test_null_parents_of_the_bookkeeping_are_replaced(projects, stored):
+    """Nulls above the paths of the entries and of the latest request are replaced as well."""
+    projects.insert_one({"_id": 1, "totalRequest": 5} | stored)
+    store = ProjectStore(projects, fields={"lastRequestAt": "seen.at"}, writers_field="meta.writers")
+    assert new_writer(store).write(batch_of(1), NUMBER, 5) == {}
+    document = projects.find_one()
+    assert (document["totalRequest"], document["seen"]) == (7, {"at": NOON})
+    assert len(document["meta"]["writers"]) == 1
+
+
+@pytest.mark.parametrize("count", ["7", [1], [None], {"n": 1}, True, NOON])
+@pytest.mark.parametrize("path", ["hits", "stats.hits"])
+def test_documents_that_cannot_be_counted_keep_their_nulls(projects, path, count):
+    """Nothing is repaired in a document whose count cannot be incremented afterwards."""
+    stored = {"_id": 1, "hits": count, "stats": {"hits": count}, "usageWriters": None}
+    projects.insert_many([stored, {"_id": 2, "stats": [{"hits": 1}], "hits": "x", "usageWriters": None}])
+    writer = new_writer(ProjectStore(projects, fields={"totalRequest": path}))
+    assert writer.write(batch_of(1, 2), NUMBER, 5) == {1: "uncountable", 2: "uncountable"}
+    assert projects.find_one(1) == stored
+    assert projects.find_one(2)["usageWriters"] is None
+
+
 def test_latest_request_never_goes_back(projects):
     """The time of the latest request is the greatest of all writers."""
     projects.insert_one({"_id": 1})

@@ -104,7 +104,10 @@ class BatchUpdate:
         if mapping.last_request_path is not None:
             paths |= {*_iter_prefixes(mapping.last_request_path)}
         is_null = {"$eq": None, "$exists": True, "$not": {"$type": "array"}}
-        countable = {"$or": [{mapping.count_path: match} for match in ({"$exists": False}, None, {"$type": "number"})]}
+        countable: Document = {
+            "$or": [{mapping.count_path: match} for match in ({"$exists": False}, None, {"$type": "number"})],
+            "$nor": [{path: {"$type": "array"}} for path in (*_iter_prefixes(mapping.count_path), mapping.count_path)],
+        }
         self._updates.send(
             [
                 ({"$and": [self._match_id(project), countable, {path: is_null}]}, {"$unset": {path: ""}})
