@@ -9,6 +9,7 @@ import pytest
 from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
+from support import raiser
 
 from flask_usage_stats._core.output import Report
 from flask_usage_stats._core.query import DEFAULT_QUERY, UsageQuery
@@ -56,6 +57,17 @@ def test_dates_are_truncated_to_milliseconds(count):
     row = {"_id": ID, "totalRequest": count, "updatedAt": datetime(2024, 3, 14, 10, 15, 0, 999999)}
     expected = f'{{"_id":"{ID}","totalRequest":{count},"updatedAt":"2024-03-14T10:15:00.999Z"}}'
     assert encode_row(row, trailing_dates=1) == expected.encode()
+
+
+@pytest.mark.parametrize(
+    "names", [["createdAt", "updatedAt"], ["createdAt", "lastRequestAt"], ["createdAt", "updatedAt", "lastRequestAt"]]
+)
+def test_several_dates_are_truncated_at_once(names, monkeypatch):
+    """Nearly all dates have milliseconds, and are not truncated one by one, which would be slower."""
+    monkeypatch.setattr("flask_usage_stats._formats.json._fix_milliseconds", raiser(AssertionError()))
+    dates = {name: datetime(2024, 3, 14, 10, 15, 0, 1000 + index) for index, name in enumerate(names)}
+    texts = dict.fromkeys(names, "2024-03-14T10:15:00.001Z")
+    assert json.loads(encode_row({"_id": ID} | dates, len(names))) == {"_id": str(ID)} | texts
 
 
 @pytest.mark.parametrize("aware", range(3))
