@@ -104,6 +104,9 @@ def test_unknown_names_are_ignored():
         ({"from": "2026-03-28", "to": "2026-03-28"}, {"from": ["from must be before to"]}),
         ({"from": "2027-03-28"}, {"from": ["from must be before to"]}),
         ({"from": "2027-03-28", "format": "xml"}, {"from": ["from must be before to"], "format": ["format must be one of json, csv"]}),
+        ({"to": "x", "from": "2027-03-28"}, {"to": [f"to {INSTANT}"]}),
+        ({"tz": "x", "from": "2027-03-28"}, {"tz": ["tz must be an IANA time zone, such as Europe/Berlin"]}),
+        ({"window": "x", "from": "2027-03-28"}, {"window": ["window must be one of hour, day, week, month"]}),
         ({"window": "year"}, {"window": ["window must be one of hour, day, week, month"]}),
         (
             {"from": "2026-01-01", "to": "2026-04-03", "window": "hour"},
@@ -127,7 +130,7 @@ def test_unknown_names_are_ignored():
     ],
 )  # fmt: skip
 def test_errors(arguments, errors):
-    """Every error has the parameter's name, in the order of the parameters."""
+    """Every error has the parameter's name, in the order of the parameters; only a valid range is checked as such."""
     found = errors_of(**arguments)
     assert found == errors
     assert list(found) == list(errors)

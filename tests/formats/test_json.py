@@ -64,7 +64,8 @@ def test_dates_are_truncated_to_milliseconds(count):
 )
 def test_several_dates_are_truncated_at_once(names, monkeypatch):
     """Nearly all dates have milliseconds, and are not truncated one by one, which would be slower."""
-    monkeypatch.setattr("flask_usage_stats._formats.json._fix_milliseconds", raiser(AssertionError()))
+    for slower in ("_fix_milliseconds", "_encode_slowly"):
+        monkeypatch.setattr(f"flask_usage_stats._formats.json.{slower}", raiser(AssertionError()))
     dates = {name: datetime(2024, 3, 14, 10, 15, 0, 1000 + index) for index, name in enumerate(names)}
     texts = dict.fromkeys(names, "2024-03-14T10:15:00.001Z")
     assert json.loads(encode_row({"_id": ID} | dates, len(names))) == {"_id": str(ID)} | texts
