@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import sys
 from collections import Counter
 from importlib.metadata import version
@@ -113,7 +114,9 @@ def total(results, name):
     return sum(result.get(name, 0) for result in results)
 
 
-def page(results):
+def page(results, previous):
+    """Build the page. The section of another run stays as it is in the previous one."""
+    (mutation,) = re.findall(r"^## Mutation testing\n.*?(?=^## )", previous, re.MULTILINE | re.DOTALL)
     return "\n".join(
         [
             PAGE.format(
@@ -123,11 +126,12 @@ def page(results):
             ).rstrip(),
             *tables(results),
             "",
-            LIMITS.format(rounds=5),
+            mutation + LIMITS.format(rounds=5),
         ]
     )
 
 
 if __name__ == "__main__":
     lines = Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()
-    Path(sys.argv[2]).write_text(page([json.loads(line) for line in lines]), encoding="utf-8")
+    path = Path(sys.argv[2])
+    path.write_text(page([json.loads(line) for line in lines], path.read_text(encoding="utf-8")), encoding="utf-8")

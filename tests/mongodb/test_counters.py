@@ -151,7 +151,9 @@ def test_null_bookkeeping_is_replaced(projects, stored):
     assert document["usageWriters"][writer.name] == datetime(1970, 1, 1) + timedelta(milliseconds=NUMBER)
 
 
-@pytest.mark.parametrize("stored", [{"meta": None}, {"meta": {"writers": None}}, {"seen": None}, {"seen": {"at": None}}])
+@pytest.mark.parametrize(
+    "stored", [{"meta": None}, {"meta": {"writers": None}}, {"seen": None}, {"seen": {"at": None}}]
+)
 def test_null_parents_of_the_bookkeeping_are_replaced(projects, stored):
     """Nulls above the paths of the entries and of the latest request are replaced as well."""
     projects.insert_one({"_id": 1, "totalRequest": 5} | stored)
