@@ -7,14 +7,16 @@ from datetime import datetime, timedelta
 import mongomock
 import pytest
 from bson import Decimal128, Int64, ObjectId
-from pymongo import MongoClient
+from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.collation import Collation
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
+from pymongo.read_concern import ReadConcern
 from support import fail_point
 
 from flask_usage_stats import ProjectStore, StoreError
-from flask_usage_stats._mongodb.bulk_updates import BulkUpdates
+from flask_usage_stats._mongodb import writer_entries
+from flask_usage_stats._mongodb.bulk_updates import BatchWriter, BulkUpdates
 from flask_usage_stats._mongodb.count_updates import BatchUpdate, Increment
 from flask_usage_stats._mongodb.counters import CountWriter
 
@@ -295,6 +297,20 @@ def test_results_of_updates(any_projects):
     assert any_projects.find_one(5) == {"_id": 5, "n": 1}
 
 
+def test_options_of_the_collection(projects):
+    """Whatever the options of the host's collection, a majority confirms writes, and reads see them."""
+    collection = projects.with_options(
+        write_concern=WriteConcern(0),
+        read_concern=ReadConcern("majority"),
+        read_preference=ReadPreference.SECONDARY_PREFERRED,
+    )
+    with BatchWriter("").begin(collection, 5) as updates:
+        assert updates.collection.write_concern == WriteConcern("majority", j=True)
+        assert updates.collection.read_concern == ReadConcern("local")
+        assert updates.collection.read_preference == ReadPreference.PRIMARY
+        assert updates.collection.full_name == projects.full_name
+
+
 class TestErrors:
     def test_nothing_was_sent(self):
         """If no server can be reached, the batch is not in doubt."""
@@ -442,6 +458,26 @@ class TestPruning:
         writer = new_writer(ProjectStore(projects))
         writer.write(batch_of(1, 2), NUMBER, 5)
         assert projects.find_one(1)["usageWriters"].keys() == {"young", "odd.name", "text", writer.name}
+
+    def test_entries_of_ingests_stay_for_a_month(self, projects):
+        """An ingest may be stopped for days before it sends its last batch again."""
+        now = datetime.now()
+        entries = {"i1": now - timedelta(days=29), "i2": now - timedelta(days=31), "x1": now - timedelta(days=29)}
+        projects.insert_one({"_id": 1, "usageWriters": entries})
+        writer = new_writer(ProjectStore(projects))
+        writer.write(batch_of(1), NUMBER, 5)
+        assert projects.find_one()["usageWriters"].keys() == {"i1", writer.name}
+
+    def test_few_documents_are_remembered(self, projects, monkeypatch):
+        """A writer of many projects forgets which it has checked, so that its memory does not grow."""
+        monkeypatch.setattr(writer_entries, "_MAX_PRUNED", 1)
+        projects.insert_many([{"_id": number} for number in range(3)])
+        writer = new_writer(ProjectStore(projects))
+        for number, project in enumerate((0, 1, 2)):
+            writer.write(batch_of(project), NUMBER + number, 5)
+        projects.update_many({}, {"$set": {"usageWriters.old": NOON - timedelta(days=1)}})
+        writer.write(batch_of(0, 1, 2), NUMBER + 3, 5)
+        assert ["old" in document["usageWriters"] for document in projects.find()] == [False, False, True]
 
     def test_documents_are_checked_once_an_hour(self, projects):
         """A second batch does not look for old entries again."""
