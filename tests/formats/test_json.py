@@ -59,6 +59,14 @@ def test_dates_are_truncated_to_milliseconds(count):
     assert encode_row(row, trailing_dates=1) == expected.encode()
 
 
+def test_rows_are_encoded_by_orjson(monkeypatch):
+    """Rows without dates and large integers are not converted value by value, which would be slower."""
+    monkeypatch.setattr("flask_usage_stats._formats.json._encode_slowly", raiser(AssertionError()))
+    assert encode_row({"_id": ID, "name": "blog"}) == f'{{"_id":"{ID}","name":"blog"}}'.encode()
+    row = {"_id": ID, "updatedAt": datetime(2024, 3, 14, 10, 15)}
+    assert encode_row(row, trailing_dates=1) == f'{{"_id":"{ID}","updatedAt":"2024-03-14T10:15:00.000Z"}}'.encode()
+
+
 @pytest.mark.parametrize(
     "names", [["createdAt", "updatedAt"], ["createdAt", "lastRequestAt"], ["createdAt", "updatedAt", "lastRequestAt"]]
 )
