@@ -258,6 +258,14 @@ class TestWithoutEntries:
         assert writer.write(batch_of(1, 2, 3), NUMBER, 5) == {1: "in_doubt", 2: "unknown", 3: "in_doubt"}
         assert projects.find_one(3)["totalRequest"] == 2.0**53 - 2
 
+    def test_numbers_below_the_edge(self, projects):
+        """Other numbers were incremented if they are far enough below the edge."""
+        edge = 10**33 - 2**63
+        values = [1.5, 2.0**53 - 5, -7.0, Decimal128("7"), Decimal128(str(edge - 3)), Decimal128(str(edge - 2)), 5]
+        projects.insert_many([{"_id": number, "totalRequest": value} for number, value in enumerate(values)])
+        writer = new_writer(ProjectStore(projects, writers_field=None))
+        assert writer.write(batch_of(*range(8)), NUMBER, 5) == {5: "in_doubt", 7: "unknown"}
+
     def test_a_repeated_batch_is_not_sent(self, projects):
         """Nothing in the documents tells whether a batch that may have been sent before was applied."""
         projects.insert_one({"_id": 1})

@@ -16,7 +16,7 @@ from support import fail_point, raiser
 
 from flask_usage_stats import StoreError, UsageHistory
 from flask_usage_stats._mongodb import history_updates
-from flask_usage_stats._mongodb.bulk_updates import DUPLICATE_KEY, VALIDATION_FAILED, BulkUpdates
+from flask_usage_stats._mongodb.bulk_updates import DUPLICATE_KEY, VALIDATION_FAILED, WRONG_TYPE, BulkUpdates
 from flask_usage_stats._mongodb.history_updates import HistoryWriter
 
 DAY = 20_782  # days since 1970
@@ -170,10 +170,10 @@ def test_validator(database):
 
 def test_a_day_that_is_refused_on_the_second_attempt(history, monkeypatch):
     """What another writer has inserted meanwhile may have no number; the requests of that day are dropped."""
-    answers = iter([(0, {1: DUPLICATE_KEY, 2: DUPLICATE_KEY}), (0, {1: VALIDATION_FAILED})])
+    answers = iter([(0, {0: WRONG_TYPE[0], 1: DUPLICATE_KEY, 2: DUPLICATE_KEY}), (0, {1: VALIDATION_FAILED})])
     monkeypatch.setattr(BulkUpdates, "send", lambda *_, **__: next(answers))
     counts = {(1, QUARTER): 2, (2, QUARTER): 3, (3, QUARTER): 4}
-    assert write(writer_for(history), counts) == {"refused": 4}
+    assert write(writer_for(history), counts) == {"uncountable": 2, "refused": 4}
 
 
 class TestSince:

@@ -158,6 +158,18 @@ def test_dropped_requests_are_counted_by_cause(clock):
     assert total(ledger) == 50
 
 
+def test_dropped_requests_are_added_up(clock):
+    """A cause has the requests of all of its projects."""
+    ledger = Ledger(10, str)
+    assert ledger.measure() == (0, 0, {}, None)
+    assert ledger.get_batches() == []
+    for project in ("a", HEX, None, None):
+        ledger.add(project, 10)
+    (batch,) = ledger.get_batches()
+    ledger.settle(batch, {"a": "unknown", HEX: "unknown"})
+    assert ledger.measure() == (0, 0, {"invalid": 20, "unknown": 20}, None)
+
+
 def test_too_many_requests_for_an_integer(clock):
     """Counts that would not fit into a stored integer are dropped."""
     ledger = Ledger(2, None)
