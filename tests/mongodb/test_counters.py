@@ -12,7 +12,7 @@ from pymongo.collation import Collation
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 from pymongo.read_concern import ReadConcern
-from support import fail_point
+from support import fail_point, raiser
 
 from flask_usage_stats import ProjectStore, StoreError
 from flask_usage_stats._mongodb import writer_entries
@@ -176,6 +176,15 @@ def test_documents_that_cannot_be_counted_keep_their_nulls(projects, path, count
     assert writer.write(batch_of(1, 2), NUMBER, 5) == {1: "uncountable", 2: "uncountable"}
     assert projects.find_one(1) == stored
     assert projects.find_one(2)["usageWriters"] is None
+
+
+@pytest.mark.parametrize("entries", [[], [None], "x", 5])
+def test_other_bookkeeping_is_not_replaced(projects, entries):
+    """Only null is replaced by entries, and without an entry nothing is counted."""
+    stored = {"_id": 1, "totalRequest": 5, "usageWriters": entries}
+    projects.insert_one(stored)
+    assert new_writer(ProjectStore(projects)).write(batch_of(1), NUMBER, 5) == {1: "uncountable"}
+    assert projects.find_one() == stored
 
 
 def test_latest_request_never_goes_back(projects):
@@ -362,6 +371,14 @@ class TestErrors:
         assert writer.is_in_doubt
         assert writer.write(batch_of(1), NUMBER, 5) == {}
         assert projects.find_one()["totalRequest"] == 2
+
+    def test_a_collection_that_cannot_be_opened(self, projects):
+        """Nothing was sent, so the batch is not in doubt, even if the one before was."""
+        writer = new_writer(ProjectStore(raiser(KeyError("secret"))))
+        writer.is_in_doubt = True
+        with pytest.raises(KeyError):
+            writer.write(batch_of(1), NUMBER, 5)
+        assert not writer.is_in_doubt
 
     def test_interruption(self, projects, monkeypatch):
         """A batch that a signal handler's exception interrupts is in doubt."""

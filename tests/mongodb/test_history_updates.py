@@ -150,6 +150,26 @@ def test_nothing_was_sent():
             write(writer, {(1, QUARTER): 1}, timeout=0.2)
 
 
+def test_a_collection_that_cannot_be_opened():
+    """Nothing was sent, so the batch is not in doubt, even if the one before was."""
+    writer = writer_for(raiser(KeyError("secret")))
+    writer.is_in_doubt = True
+    with pytest.raises(KeyError):
+        write(writer, {(1, QUARTER): 1})
+    assert not writer.is_in_doubt
+
+
+def test_slow_server(mongo_client, mongodb_uri, history):
+    """The time limit applies to the batch, which is then in doubt."""
+    with MongoClient(mongodb_uri, appname="slow history", heartbeatFrequencyMS=500) as client:
+        writer = writer_for(client[history.database.name].usage_history)
+        assert write(writer, {(1, QUARTER): 1}) == Counter()
+        data = {"failCommands": ["update"], "blockConnection": True, "blockTimeMS": 1000, "appName": "slow history"}
+        with fail_point(mongo_client, **data), pytest.raises(StoreError):
+            write(writer, {(1, QUARTER): 1}, NUMBER + 1, timeout=0.3)
+    assert writer.is_in_doubt
+
+
 def test_damaged_days(history):
     """A day with other values than numbers stays as it is, and its requests are dropped."""
     history.insert_many(
@@ -191,7 +211,9 @@ class TestSince:
         for number, (writer, age, expected) in enumerate([(past, 5, 5), (past, 2, 5), (past, 9, 9), (recorder, 20, 9)]):
             oldest = now - age * 900
             writer.write({(1, oldest // 900): 1}, NUMBER + number, 5, oldest)
-            at = any_history.find_one({"_id": "since"})["at"]
+            stored = any_history.find_one({"_id": "since"})
+            assert (stored.keys(), stored["format"]) == ({"_id", "at", "format"}, 1)
+            at = stored["at"]
             assert (now - at.replace(tzinfo=UTC).timestamp()) / 900 == expected
 
     @pytest.mark.parametrize("validator", [{"n": {"$exists": True}}, {"at": {"$type": "string"}}])
@@ -228,6 +250,23 @@ class TestSince:
             write(writer, {(1, QUARTER): 1}, NUMBER + moment)
             assert any_history.count_documents({"_id": "since"}) == expected
             any_history.delete_one({"_id": "since"})
+
+    @pytest.mark.parametrize(("counts_past", "later"), [(False, -900), (False, 900), (True, 0), (True, 900)])
+    def test_the_document_is_known_for_an_hour(self, history, counts_past, later):
+        """It is not written again if the requests cannot change it."""
+        writer = HistoryWriter(UsageHistory(history), "i1", counts_past=counts_past)
+        oldest = time.time() // 900 * 900 - 9000
+        writer.write({(1, QUARTER): 1}, NUMBER, 5, oldest)
+        history.delete_one({"_id": "since"})
+        writer.write({(1, QUARTER): 1}, NUMBER + 1, 5, oldest + later)
+        assert history.count_documents({"_id": "since"}) == 0
+
+    def test_a_log_that_is_older_than_the_history(self, history):
+        """The history begins with the first day whose counts are kept, which is a day in UTC."""
+        writer = HistoryWriter(UsageHistory(history, retention_days=2), "i1", counts_past=True)
+        writer.write({(1, QUARTER): 1}, NUMBER, 5, OLDEST - 90 * 86_400)
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+        assert history.find_one({"_id": "since"})["at"] in (today - timedelta(days=1), today - timedelta(days=2))
 
     def test_later_format(self, any_history):
         """A history of a later version is not written, and nothing of it changes."""
