@@ -13,9 +13,23 @@ EQUAL = [
     ("straße.example", ["STRAßE.example", "xn--strae-oqa.example"]),
     ("2001:db8::1", ["[2001:DB8::1]", "[2001:db8::1]:443", "2001:0db8:0:0:0:0:0:1", "[2001:db8:0::1]"]),
     ("127.0.0.1", ["127.0.0.1:80"]),
-    ("localhost", ["LOCALHOST:5000"]),
+    ("localhost", ["LOCALHOST:5000", "localhost:"]),
+    ("a", ["A"]),
 ]
-INVALID = ["", ".", ":80", "a:b", "blog.example:x", "[::1", "[::1]x", "[blog.example]", "::1::2", "a" * 256]
+INVALID = [
+    "",
+    ".",
+    ":80",
+    "a:b",
+    "blog.example:x",
+    "blog.example:x8",
+    "blog.example:\uff18",
+    "[::1",
+    "[::1]x",
+    "[blog.example]",
+    "::1::2",
+    "a" * 256,
+]
 
 
 @pytest.mark.parametrize(("host", "spellings"), EQUAL, ids=str)
@@ -28,6 +42,11 @@ def test_equal_hosts(host, spellings):
 def test_invalid_hosts(text):
     """Other text is not a host."""
     assert normalize_host(text) is None
+
+
+def test_the_longest_host():
+    """A host has up to 255 characters."""
+    assert normalize_host("A" * 255) == "a" * 255
 
 
 def test_different_hosts():

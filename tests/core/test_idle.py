@@ -63,3 +63,9 @@ def test_unknown_times(value):
     adjustments = Adjustments()
     assert select_idle([{"_id": OLD_ID, "createdAt": BEFORE, "lastRequestAt": value}], SINCE, adjustments) == []
     assert adjustments.examples == [(str(OLD_ID), [("lastRequestAt", type(value).__name__)])]
+
+
+def test_other_projects_are_idle_nevertheless():
+    """A project whose time is unknown has no effect on those after it."""
+    documents = [{"_id": OLD_ID, "lastRequestAt": {}}, {"_id": OLD_ID}, {"_id": NEW_ID}, {"_id": OLD_ID}]
+    assert select_idle(documents, SINCE, Adjustments()) == [documents[1], documents[3]]

@@ -225,6 +225,8 @@ def test_last_requests_that_are_not_recorded():
     for name, value in parameters.items():
         assert refused(has_last_requests=False, **{name: value}) == {name: [message]}
         assert refused(has_last_requests=False, **{name: "x"}) == {name: [MUST[name]]}
+    with pytest.raises(InvalidParametersError, match=message):
+        parse_parameters({"idleDays": ["30"]}, "ada")
     assert refused(has_last_requests=False, limit="1", sort="lastRequestAt", cursor="x") == {"sort": [message]}
 
 
