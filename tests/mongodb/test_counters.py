@@ -140,6 +140,15 @@ def test_parents_of_the_count(projects, stored, after):
     assert {name: document[name] for name in document if name == "stats"} == (stored if after is None else after)
 
 
+@pytest.mark.parametrize("stored", [{}, {"a": None}, {"a": {"b": None}}, {"a": {"b": {"c": None}}}])
+def test_null_at_any_depth_is_replaced(projects, stored):
+    """Each part of a long path may be null."""
+    projects.insert_one({"_id": 1} | stored)
+    writer = new_writer(ProjectStore(projects, fields={"totalRequest": "a.b.c"}))
+    assert writer.write(batch_of(1), NUMBER, 5) == {}
+    assert projects.find_one()["a"] == {"b": {"c": 2}}
+
+
 @pytest.mark.parametrize(
     "stored", [{"usageWriters": None}, {"lastRequestAt": None}, {"totalRequest": None, "usageWriters": None}]
 )
@@ -314,6 +323,15 @@ def test_results_of_updates(any_projects):
     assert any_projects.find_one(5) == {"_id": 5, "n": 1}
 
 
+def test_lost_reply_after_a_repair(mongo_client, projects, writer_of):
+    """Without entries, only the projects that were repaired are in doubt, and unknown ones are still found."""
+    projects.insert_many([{"_id": 1}, {"_id": 2, "totalRequest": None}])
+    writer = writer_of("repair", writers_field=None)
+    data = {"failCommands": ["update"], "closeConnection": True, "appName": "repair"}
+    with fail_point(mongo_client, mode={"skip": 2}, **data):
+        assert writer.write(batch_of(1, 2, 3), NUMBER, 5) == {2: "in_doubt", 3: "unknown"}
+
+
 def test_options_of_the_collection(projects):
     """Whatever the options of the host's collection, a majority confirms writes, and reads see them."""
     collection = projects.with_options(
@@ -472,6 +490,15 @@ def test_arrays_are_no_ids(any_projects, path):
     writer = new_writer(ProjectStore(any_projects, fields={"_id": path}))
     assert writer.write(batch_of("blog", "wiki"), NUMBER, 5) == {"blog": "unknown", "wiki": "unknown"}
     assert list(any_projects.find()) == stored
+
+
+def test_arrays_do_not_hide_ids(any_projects):
+    """A batch that is sent again finds the project, although an array that contains its id comes first."""
+    any_projects.insert_many([{"_id": 1, "slug": ["blog"]}, {"_id": 2, "slug": "blog"}])
+    writer = new_writer(ProjectStore(any_projects, fields={"_id": "slug"}))
+    for _ in range(2):
+        assert writer.write(batch_of("blog"), NUMBER, 5) == {}
+    assert [document.get("totalRequest") for document in any_projects.find()] == [None, 2]
 
 
 class TestPruning:
