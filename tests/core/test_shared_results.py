@@ -140,6 +140,26 @@ def test_a_computation_that_never_ended():
     assert results._state.running is None
 
 
+def test_a_computation_that_is_about_to_end():
+    """A computation may end a little after its time limit, so it is waited for until then."""
+    results = SharedResults(60.0)
+    results._state.running = _Computation("key", time.monotonic() - 0.3)
+    with pytest.raises(TimeoutError):
+        results.get("key", raiser(AssertionError), 0.05)
+
+
+def test_failures_are_shared():
+    """Who waits for a result gets the error of its computation, which is not repeated."""
+    results, compute = SharedResults(60.0), Blocked(KeyError())
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(results.get, "key", compute, 10.0)
+        compute.wait()
+        others = [pool.submit(results.get, "key", raiser(AssertionError), 10.0) for _ in range(4)]
+        time.sleep(0.05)
+        compute.end.set()
+        assert {each.exception() for each in (first, *others)} == {compute.error}
+
+
 def test_a_late_end_does_not_disturb():
     """A computation that ends after another has taken its place leaves that one alone."""
     results = SharedResults(0.0)

@@ -160,6 +160,18 @@ class TestBuildTimeline:
         assert self.totals(query(), now=at("2026-03-30")) == [(1, False), (20, False), (300, True)]
         assert self.totals(query(), now=at("2026-03-27")) == []
 
+    def test_buckets_are_the_windows(self):
+        """A bucket has the bounds of its window, and neither groups nor others if the query does not group."""
+        asked = query()
+        buckets = self.build(asked, now=at("2026-04-02")).buckets
+        assert [(bucket.start, bucket.end) for bucket in buckets] == list(asked.windows)
+        assert {(str(bucket.groups), bucket.others) for bucket in buckets} == {("[]", None)}
+
+    def test_counts_after_the_last_window(self):
+        """A count at the end of the range is not part of it."""
+        counts = [part("2026-03-31T23:45", 1), part("2026-04-01T00:00", 20)]
+        assert self.build(query(), now=at("2026-04-02"), counts=counts).total == 1
+
     def test_before_counting_began(self):
         """A window that ended before counting began is unknown, and one during which it began is partial."""
         assert self.totals(query(), since="2026-03-29") == [(None, False), (20, False), (300, False), (0, True)]
