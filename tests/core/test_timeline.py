@@ -163,9 +163,10 @@ class TestBuildTimeline:
     def test_buckets_are_the_windows(self):
         """A bucket has the bounds of its window, and neither groups nor others if the query does not group."""
         asked = query()
-        buckets = self.build(asked, now=at("2026-04-02")).buckets
-        assert [(bucket.start, bucket.end) for bucket in buckets] == list(asked.windows)
-        assert {(str(bucket.groups), bucket.others) for bucket in buckets} == {("[]", None)}
+        timeline = self.build(asked, now=at("2026-04-02"))
+        assert (timeline.since, timeline.groups) == (at("2026-01-01"), None)
+        assert [(bucket.start, bucket.end) for bucket in timeline.buckets] == list(asked.windows)
+        assert {(str(bucket.groups), bucket.others) for bucket in timeline.buckets} == {("[]", None)}
 
     def test_counts_after_the_last_window(self):
         """A count at the end of the range is not part of it."""
