@@ -91,6 +91,13 @@ def test_positions_within_equal_rows():
     assert rank(UsageQuery(limit=1, position=position), batch)[1] is None
 
 
+def test_positions_before_another_id():
+    """A position does not name the content if the row that follows has another id."""
+    rows = [{"_id": name, "totalRequest": 1} for name in "aab"]
+    _, position = rank(UsageQuery(limit=2), RowBatch([1] * 3, [b"a", b"a", b"b"], rows, 0))
+    assert position == CursorPosition(1, b"a")
+
+
 @pytest.mark.parametrize("limit", [0, 1, 3])
 def test_only_rows_of_the_page_are_encoded(limit):
     """Rows that are not returned are neither encoded nor kept."""

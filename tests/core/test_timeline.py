@@ -112,6 +112,10 @@ class TestPlanReading:
         assert not self.plan(query()).by_project
         assert self.plan(query(group_by=("plan",))).by_project
 
+    def test_ids(self):
+        """Counts of exactly the selected projects are read."""
+        assert len(self.plan(query(), count=3).ids) == 3
+
     def test_cuts(self):
         """The parts of a day begin where windows do."""
         assert self.plan(query()).cuts == [0]
