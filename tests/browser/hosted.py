@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import mongomock
@@ -145,6 +146,26 @@ def wait_for_events(page, number):
     """Wait for a number of events since the page was opened, and return their types."""
     page.wait_for_function("(number) => events.length >= number", arg=number)
     return page.evaluate("events.map(([type]) => type)")
+
+
+@contextlib.contextmanager
+def hold_responses(host, matches=lambda path: True):
+    """Hold the responses to the requests that match until the block ends."""
+    end = threading.Event()
+    host.replace = lambda path: end.wait(10) and None if matches(path) else None
+    try:
+        yield
+    finally:
+        end.set()
+        host.replace = None
+
+
+def wait_for_requests(host, number):
+    """Wait until the host has received a number of requests."""
+    deadline = time.monotonic() + 10
+    while len(host.requests) < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def stop_clock(clock):

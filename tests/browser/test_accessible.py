@@ -1,11 +1,10 @@
 """axe, the keyboard, names for screen readers, narrow pages, print and forced colors."""
 
-import threading
-import time
+import contextlib
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser.hosted import ROOT, error_response, names, run, wait_for_events
+from browser.hosted import ROOT, error_response, hold_responses, names, run, wait_for_events
 
 DARK = "<style>.dark { background: #111; color: #eee; } .dark a { color: #8cf; }</style>"
 LOOKS = {  # the class and the direction of the page, and its width
@@ -24,7 +23,7 @@ def violations(page):
     return [(each["id"], node["html"][:120], node.get("failureSummary")) for each in found for node in each["nodes"]]
 
 
-def prepare(host, state, end):
+def prepare(host, state):
     """Bring the host into a state."""
     if state == "empty":
         host.fill([])
@@ -32,8 +31,6 @@ def prepare(host, state, end):
         host.owner = None
     elif state == "error":
         host.replace = lambda path: error_response(500)
-    elif state == "loading":
-        host.replace = lambda path: end.wait(10) and None
 
 
 def reach(host, page, state):
@@ -53,14 +50,22 @@ def reach(host, page, state):
         page.locator("[aria-busy=true]").wait_for()
 
 
+@pytest.fixture
+def loading():
+    """Yield a stack for what lasts until the end of the test."""
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
 @pytest.mark.parametrize(
     "state", ["loaded", "table", "filtered", "no match", "stale", "empty", "signed out", "error", "loading"]
 )
-def test_axe(host, show, page, state):
+def test_axe(host, show, page, state, loading):
     """Axe finds nothing in any state, light, dark, narrow and from right to left."""
     host.fill_history({0: 5, 1: 2100, 3: 800}, 4)
-    end = threading.Event()
-    prepare(host, state, end)
+    prepare(host, state)
+    if state == "loading":
+        loading.enter_context(hold_responses(host))
     show('history="7" project-url="/projects/{_id}"', head=DARK, waits=state != "loading")
     reach(host, page, state)
     for look, (name, direction, width) in LOOKS.items():
@@ -69,7 +74,6 @@ def test_axe(host, show, page, state):
             "([name, dir]) => Object.assign(document.documentElement, { className: name, dir })", [name, direction]
         )
         assert violations(page) == [], look
-    end.set()
 
 
 def test_axe_finds_a_spoilt_color(show, page):
@@ -245,20 +249,20 @@ def test_forced_colors(host, show, page):
         "(nodes) => nodes.map((node) => getComputedStyle(node).borderTopWidth)"
     )
     assert widths[0] != widths[1]
-    host.replace = lambda path: time.sleep(1)
-    run(page, "(element.refresh(), null)")
-    progress = run(page, "getComputedStyle(root.querySelector('[part=progress]'), '::before').backgroundColor")
+    with hold_responses(host):
+        run(page, "(element.refresh(), null)")
+        progress = run(page, "getComputedStyle(root.querySelector('[part=progress]'), '::before').backgroundColor")
     assert progress != run(page, "getComputedStyle(document.documentElement).backgroundColor")
     assert progress == bar
 
 
 def test_reduced_motion(host, show, page):
     """With reduced motion, nothing moves while it loads."""
-    host.replace = lambda path: time.sleep(1)
     page.emulate_media(reduced_motion="reduce")
-    show(waits=False)
-    page.locator("[aria-busy=true]").wait_for()
-    animation = f"getComputedStyle({ROOT}.querySelector('[part=progress]'), '::before').animationName"
-    assert page.evaluate(animation) == "none"
-    page.emulate_media(reduced_motion="no-preference")
-    assert page.evaluate(animation) == "slide"
+    with hold_responses(host):
+        show(waits=False)
+        page.locator("[aria-busy=true]").wait_for()
+        animation = f"getComputedStyle({ROOT}.querySelector('[part=progress]'), '::before').animationName"
+        assert page.evaluate(animation) == "none"
+        page.emulate_media(reduced_motion="no-preference")
+        assert page.evaluate(animation) == "slide"

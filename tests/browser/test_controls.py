@@ -2,11 +2,22 @@
 
 import csv
 import io
+import re
 import time
 from pathlib import Path
 
 import pytest
-from browser.hosted import PROJECTS, error_response, names, run, settle, wait_for_events
+from browser.hosted import (
+    PROJECTS,
+    error_response,
+    hold_responses,
+    names,
+    run,
+    settle,
+    stop_clock,
+    wait_for_events,
+    wait_for_requests,
+)
 from flask import Response, request
 
 
@@ -75,11 +86,14 @@ def test_history_of_the_unused(host, show):
     assert not page.locator("[part=error]").is_visible()
 
 
-def test_search(host, show):
+def test_search(host, show, page, clock):
     """What is typed selects projects by their names, after a pause."""
-    page = show()
-    page.get_by_role("searchbox").press_sequentially("APP", delay=30)
+    stop_clock(clock)
+    show()
+    page.get_by_role("searchbox").press_sequentially("APP")
+    clock.run_for(300)
     page.wait_for_function("events.length === 2")
+    clock.resume()
     assert names(page) == ["test-app"]
     assert [query.get("search") for query in host.queries()] == [None, "APP"]
     page.get_by_role("searchbox").fill("nothing")
@@ -214,24 +228,24 @@ def test_the_last_choice_wins(host, show):
 def test_a_slow_response_of_the_former_user(host, show):
     """A response that arrives after the token has changed is not shown."""
     host.tokens = {"one", "two"}
-    host.replace = lambda path: time.sleep(0.6 if request.headers["Authorization"].endswith("one") else 0)
     page = show('auth="token"')
-    page.evaluate("document.querySelector('usage-stats').token = 'one'")
-    page.wait_for_timeout(100)
-    page.evaluate("document.querySelector('usage-stats').token = null")
-    page.get_by_role("link", name="Sign in").wait_for()
-    page.wait_for_timeout(800)
+    with hold_responses(host):
+        page.evaluate("document.querySelector('usage-stats').token = 'one'")
+        wait_for_requests(host, 1)
+        page.evaluate("document.querySelector('usage-stats').token = null")
+        page.get_by_role("link", name="Sign in").wait_for()
+    page.wait_for_timeout(200)
     assert not names(page)
     assert page.evaluate("events.length") == 0
 
 
 def test_removed_while_it_loads(host, show):
     """An element that is removed while it loads shows nothing of that response, and loads when it comes back."""
-    host.replace = lambda path: time.sleep(0.3)
-    page = show(waits=False)
-    page.locator("[aria-busy=true]").wait_for()
-    page.evaluate("window.element = document.querySelector('usage-stats'); element.remove()")
-    page.wait_for_timeout(500)
+    with hold_responses(host):
+        page = show(waits=False)
+        wait_for_requests(host, 1)
+        page.evaluate("window.element = document.querySelector('usage-stats'); element.remove()")
+    page.wait_for_timeout(200)
     assert page.evaluate("events.length") == 0
     page.evaluate("document.querySelector('main').append(element)")
     page.wait_for_function("events.length === 1")
@@ -297,24 +311,43 @@ def test_choice_that_fails(host, show, choice):
     assert host.queries()[-1] == host.queries()[1]
 
 
-def test_search_before_a_removal(host, show):
+def test_search_before_a_removal(host, show, page, clock):
     """What was typed just before the element moves is searched for in its new place."""
-    page = show()
+    stop_clock(clock)
+    show()
     page.get_by_role("searchbox").fill("blog")
     run(page, "(element.remove(), document.querySelector('main').append(element))")
     wait_for_events(page, 2)
     assert names(page) == ["blog"]
-    page.wait_for_timeout(400)
+    clock.run_for(1000)
+    page.wait_for_timeout(150)
     assert len(host.queries()) == 2
 
 
-def test_typing_while_a_response_comes(host, show):
+def test_typing_while_a_response_comes(host, show, page, clock):
     """A response does not change the text that is being typed."""
-    page = show()
+    stop_clock(clock)
+    show()
     page.get_by_role("searchbox").fill("bl")
     assert run(page, "(await element.refresh(), root.querySelector('input').value)") == "bl"
+    clock.run_for(1000)
     wait_for_events(page, 3)
     assert names(page) == ["blog"]
+
+
+def test_download_that_fails_once(host, show):
+    """A failure of the download is not one of the numbers; "Try again" downloads again."""
+    page = show()
+    host.replace = lambda path: error_response(500)
+    page.get_by_role("button", name="Download CSV").click()
+    assert wait_for_events(page, 2) == ["usage-load", "usage-error"]
+    message = page.locator("[part=error] span").inner_text()
+    assert re.fullmatch(r"The file could not be downloaded. These numbers are from \d\d:\d\d.", message)
+    host.replace = None
+    with page.expect_download():
+        page.get_by_role("button", name="Try again").click()
+    page.locator("[part=error]").wait_for(state="hidden")
+    assert [query.get("format") for query in host.queries()] == [None, "csv", "csv"]
 
 
 def test_download_of_a_login_page(host, show):

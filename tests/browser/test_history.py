@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from browser.hosted import error_response, names, run, settle, stop_clock, wait_for_events
+from flask import Response
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
@@ -143,6 +144,31 @@ def test_another_user(host, show):
     settle(page)
     assert "777" not in chart.text_content()
     assert len(host.queries("/api/usage/history")) == 2
+
+
+def test_another_user_after_a_move(host, show):
+    """The same is true if the element has moved in the page."""
+    host.fill_history({0: 777}, 4)
+    page = show('history="7"')
+    host.owner = "grace"
+    host.projects.insert_one({"_id": 99, "owner": "grace", "name": "hers", "totalRequest": 3})
+    run(page, "(element.remove(), document.querySelector('main').append(element))")
+    wait_for_events(page, 2)
+    settle(page)
+    assert names(page) == ["hers"]
+    assert "777" not in page.locator("[part=history]").text_content()
+
+
+@pytest.mark.parametrize("body", ['{"success":true}', "null", "<h1>Log in</h1>"])
+def test_body_that_is_no_history(host, show, body):
+    """Another response than that of the API is a failure of the history."""
+    host.replace = lambda path: Response(body, mimetype="text/plain") if path.endswith("history") else None
+    page = show('history="7"')
+    assert page.evaluate("events[1]") == [
+        "usage-error",
+        {"status": 200, "message": "The response is not one of the API."},
+    ]
+    assert page.locator("[part=error] span").inner_text() == "The requests per day could not be loaded."
 
 
 def test_another_session(host, show):

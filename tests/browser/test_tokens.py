@@ -1,9 +1,20 @@
 """Cookies and bearer tokens."""
 
+import threading
 import time
 
 import pytest
-from browser.hosted import error_response, names, run, serve, settle, wait_for_events
+from browser.hosted import (
+    error_response,
+    hold_responses,
+    names,
+    run,
+    serve,
+    settle,
+    stop_clock,
+    wait_for_events,
+    wait_for_requests,
+)
 from flask import request
 
 SET = "(token) => { document.querySelector('usage-stats').token = token; }"
@@ -178,7 +189,7 @@ def test_late_history_of_another_user(host, show):
     host.replace = replace
     page = show('auth="token" history="7"')
     page.evaluate(SET, "one")
-    page.wait_for_timeout(200)
+    wait_for_requests(host, 2)
     page.evaluate(SET, "two")
     page.wait_for_function("events.some(([type]) => type === 'usage-load')")
     page.wait_for_timeout(1000)
@@ -199,10 +210,12 @@ def test_unauthenticated_history(host, show, status):
 
 def test_a_list_after_an_unauthenticated_history(host, show):
     """A list that arrives after the 401 of the history is not shown."""
-    host.replace = lambda path: error_response(401) if path.endswith("history") else time.sleep(0.5)
+    end = threading.Event()
+    host.replace = lambda path: error_response(401) if path.endswith("history") else end.wait(10) and None
     page = show('history="7"', waits=False)
     wait_for_events(page, 1)
-    page.wait_for_timeout(700)
+    end.set()
+    page.wait_for_timeout(200)
     assert events(page) == ["usage-unauthenticated"]
     assert not names(page)
 
@@ -215,12 +228,12 @@ def test_download_of_another_user(host, show):
     page.wait_for_function("events.length === 1")
     downloads = []
     page.on("download", lambda download: downloads.append(download))  # noqa: PLW0108 # not a built-in
-    host.replace = lambda path: time.sleep(0.5) if request.args.get("format") else None
-    page.get_by_role("button", name="Download CSV").click()
-    page.wait_for_timeout(100)
-    page.evaluate(SET, "two")
-    page.wait_for_function("events.length === 2")
-    page.wait_for_timeout(800)
+    with hold_responses(host, lambda path: request.args.get("format")):
+        page.get_by_role("button", name="Download CSV").click()
+        wait_for_requests(host, 2)
+        page.evaluate(SET, "two")
+        page.wait_for_function("events.length === 2")
+    page.wait_for_timeout(200)
     assert not downloads
     assert names(page)
     assert events(page) == ["usage-load", "usage-load"]
@@ -267,16 +280,18 @@ def test_more_of_the_former_user(host, show):
     assert host.queries()[-1]["limit"] == "2"
 
 
-def test_typing_before_another_user(host, show):
+def test_typing_before_another_user(host, show, page, clock):
     """What was typed before a new token is not searched for."""
     host.tokens = {"one", "two"}
-    page = show('auth="token"')
+    stop_clock(clock)
+    show('auth="token"')
     page.evaluate(SET, "one")
     wait_for_events(page, 1)
     page.get_by_role("searchbox").fill("secret project")
     page.evaluate(SET, "two")
     wait_for_events(page, 2)
-    page.wait_for_timeout(500)
+    clock.run_for(1000)
+    page.wait_for_timeout(150)
     assert len(host.requests) == 2
     assert page.get_by_role("searchbox").input_value() == ""
 

@@ -34,7 +34,7 @@ Each test below injects a fault and verifies these guarantees.
 
 The tests sent {answers} requests during faults; {errors} of the responses were the error, and every response met the guarantees.
 Recorders and ingests counted {counted} requests during faults, each of them once.
-It is not known of requests "in doubt" whether they were counted.
+For requests that are listed as "in doubt", it is not known whether they were counted.
 "Expected" is the response during the fault and, after "then", the response when the fault is over.
 "The error" is the 500 response.
 "Responses" is the number of requests sent during the fault, "Longest" is the longest response time, and "Limit" is the timeout of the test plus one second.

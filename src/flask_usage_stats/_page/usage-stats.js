@@ -9,6 +9,7 @@ const MAX_REFRESH = 86_400;
 const HISTORY_INTERVAL = 60_000; // milliseconds
 const TYPING_PAUSE = 300; // milliseconds
 const UNKNOWN = 'The response is not one of the API.';
+const CSV = 'csvFailed';
 
 const ENGLISH = {
   usage: 'Usage',
@@ -53,6 +54,7 @@ const ENGLISH = {
   historyFailed: 'The requests per day could not be loaded.',
   historyStale: 'The requests per day could not be refreshed. They are from {time}.',
   stale: 'The usage could not be refreshed. These numbers are from {time}.',
+  csvFailed: 'The file could not be downloaded. These numbers are from {time}.',
   again: 'Try again',
 };
 
@@ -275,7 +277,7 @@ class Failure extends Error {
 }
 
 export class UsageStats extends HTMLElement {
-  /** Texts by language. Those that lack are English. They are the same if the script is loaded from two addresses. */
+  /** Texts by language, the same if the script is loaded from two addresses. */
   static strings = customElements.get('usage-stats')?.strings ?? { en: ENGLISH };
 
   static observedAttributes = [
@@ -287,7 +289,7 @@ export class UsageStats extends HTMLElement {
   // What is to be shown; replaced, never changed. A filter that is null is for those without.
   #view = { groupBy: 'plan', filters: new Map(), search: '', order: 'most', unused: false, pages: 1 };
   #data = null; // {view, total, projects, groups, rows, time, history} of the last success
-  #failed = null; // the view that could not be loaded
+  #failed = null; // the view that could not be loaded, or CSV
   #history = null; // the last {url, time, buckets, shown, error}, of the buckets since `shown`
   #kept = new Map(); // the tag and the body of each URL of the present view
   #running = null; // the AbortController of the present load
@@ -314,7 +316,8 @@ export class UsageStats extends HTMLElement {
       }
     }
     document.addEventListener('visibilitychange', this.#onVisibility);
-    this.#view = { ...this.#view, search: this.#parts.search.value };
+    const search = this.#parts.search.value;
+    if (search !== this.#view.search) this.#view = { ...this.#view, search };
     this.#translate();
     this.#queue();
   }
@@ -380,7 +383,6 @@ export class UsageStats extends HTMLElement {
     }
   }
 
-  /** Load once if several attributes change together. */
   #queue() {
     if (this.#queued) return;
     this.#queued = true;
@@ -461,7 +463,7 @@ export class UsageStats extends HTMLElement {
     if (!document.hidden && waits) this.#load();
   };
 
-  #fail(error) {
+  #fail(error, failed = this.#view) {
     if (error?.status === 401) {
       this.#forget();
       this.#parts.signedOut.hidden = false;
@@ -469,13 +471,17 @@ export class UsageStats extends HTMLElement {
       this.#emit('usage-unauthenticated');
       return;
     }
-    this.#failed = this.#view;
-    if (this.#data) this.#view = this.#data.view;
+    this.#failed = failed;
+    if (this.#data && failed !== CSV) this.#view = this.#data.view;
     this.#render();
     this.#emitError(error);
   }
 
   #retry() {
+    if (this.#failed === CSV) {
+      this.#download();
+      return;
+    }
     this.#view = this.#failed ?? this.#view;
     if (this.#history?.error) this.#history.time = 0;
     this.#load();
@@ -500,7 +506,6 @@ export class UsageStats extends HTMLElement {
     throw new Failure(status, body?.message || statusText || String(status));
   }
 
-  /** Return a body; if it has not changed, the same object as before. */
   async #get(url, signal, kept) {
     const old = this.#kept.get(url);
     const response = await this.#request(url, signal, old?.tag);
@@ -550,12 +555,14 @@ export class UsageStats extends HTMLElement {
     const found = { ...(old?.url === url && old), url, time: Date.now(), error: null };
     try {
       const response = await this.#request(url, signal);
-      found.buckets = parse(await response.text(), response.status).buckets;
+      const body = parse(await response.text(), response.status);
+      if (!Array.isArray(body?.buckets)) throw new Failure(response.status, UNKNOWN);
+      found.buckets = body.buckets;
       found.shown = new Date();
     } catch (error) {
       if (signal.aborted || error?.status === 401) throw error;
       if (error?.status === 404) found.buckets = null;
-      else found.error = error ?? UNKNOWN;
+      else found.error = error ?? String(error);
     }
     this.#history = found;
     return found;
@@ -585,8 +592,10 @@ export class UsageStats extends HTMLElement {
       const link = h('a', { href: URL.createObjectURL(blob), download: name });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+      if (this.#failed === CSV) this.#failed = null;
+      this.#renderStatus();
     } catch (error) {
-      if (!signal.aborted) this.#fail(error);
+      if (!signal.aborted) this.#fail(error, CSV);
     }
   }
 
@@ -615,7 +624,6 @@ export class UsageStats extends HTMLElement {
     return this.dispatchEvent(new CustomEvent(type, { detail, cancelable, bubbles: true, composed: true }));
   }
 
-  /** The language of the nearest ancestor that has one. */
   get #language() {
     let found = '';
     for (let node = this; node && !found; node = node.getRootNode().host) found = node.closest('[lang]')?.lang;
@@ -731,7 +739,7 @@ export class UsageStats extends HTMLElement {
     );
     parts.emptyText = h('p');
     parts.emptySlot = h('div', { part: 'empty' }, h('slot', { name: 'empty' }, parts.emptyText));
-    parts.more = button('more', () => this.#change({ pages: this.#view.pages + 1 }), { part: 'button', class: 'more' });
+    parts.more = button('more', () => this.#change({ pages: this.#view.pages + 1 }), { class: 'more' });
     const ranking = h(
       'section', { part: 'ranking' },
       h(
@@ -800,7 +808,7 @@ export class UsageStats extends HTMLElement {
   #getMessage() {
     const data = this.#data;
     const texts = this.#texts;
-    if (this.#failed) return data ? fillTime(texts.stale, data.time) : texts.failed;
+    if (this.#failed) return data ? fillTime(texts[this.#failed === CSV ? CSV : 'stale'], data.time) : texts.failed;
     if (!data?.history?.error) return '';
     const { buckets, shown } = data.history;
     return buckets ? fillTime(texts.historyStale, shown) : texts.historyFailed;
@@ -935,7 +943,7 @@ export class UsageStats extends HTMLElement {
 
   #formatDate(text) {
     if (!text) return '';
-    // Any other text would be read in a way of the browser's own.
+    // Browsers read other texts, each in its own way.
     const date = new Date(/^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(text) ? text : NaN);
     return Number.isNaN(date.getTime()) ? text : this.#format.date.format(date);
   }
