@@ -26,7 +26,7 @@ def browser():
     """Yield Debian's Chromium. Without it, skip the test, or fail if ``REQUIRE_BROWSER`` is set."""
     path = shutil.which("chromium")
     if path is None:
-        reason = "chromium is missing: install the package of Debian or Ubuntu"
+        reason = "chromium is missing: install the package of Debian or the snap of Ubuntu"
         if os.environ.get("REQUIRE_BROWSER"):
             pytest.fail(f"REQUIRE_BROWSER is set: {reason}")
         pytest.skip(reason)

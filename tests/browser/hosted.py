@@ -31,6 +31,10 @@ PROJECTS = (
 )
 
 
+def get_today():
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 class Host:
     """An application with the element, over mongomock. Attributes change what it does."""
 
@@ -96,7 +100,7 @@ class Host:
 
     def fill_history(self, counts, since):
         """Insert requests of the first project by age in days, and since how many days requests are counted."""
-        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+        today = get_today().replace(tzinfo=None)
         self.days.delete_many({})
         self.days.insert_one({"_id": "since", "at": today - timedelta(days=since), "format": 1})
         for age, count in counts.items():

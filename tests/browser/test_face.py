@@ -1,12 +1,10 @@
 """The element's attributes, properties, events, slots, parts and CSS properties."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from browser.hosted import PAGE, names, run, serve, settle, wait_for_events
+from browser.hosted import PAGE, get_today, names, run, serve, settle, wait_for_events
 from flask import Response
-
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 class TestAttributes:
@@ -66,10 +64,10 @@ class TestAttributes:
         """``history`` is the number of days, in the browser's time zone."""
         page = show('history="30"')
         (query,) = host.queries("/api/usage/history")
-        assert query == {"from": f"{TODAY - timedelta(days=29):%Y-%m-%d}", "tz": "UTC"}
+        assert query == {"from": f"{get_today() - timedelta(days=29):%Y-%m-%d}", "tz": "UTC"}
         page.evaluate("document.querySelector('usage-stats').setAttribute('history', '7')")
         settle(page)
-        assert host.queries("/api/usage/history")[1]["from"] == f"{TODAY - timedelta(days=6):%Y-%m-%d}"
+        assert host.queries("/api/usage/history")[1]["from"] == f"{get_today() - timedelta(days=6):%Y-%m-%d}"
 
     @pytest.mark.parametrize("attributes", ["", 'history=""', 'history="0"', 'history="x"'])
     def test_no_history(self, host, show, attributes):

@@ -2,13 +2,11 @@
 
 import re
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from browser.hosted import error_response, names, run, settle, stop_clock, wait_for_events
+from browser.hosted import error_response, get_today, names, run, settle, stop_clock, wait_for_events
 from flask import Response
-
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def test_days(host, show):
@@ -34,7 +32,10 @@ def test_days(host, show):
     cells = page.locator("[part=history] tbody td").all_inner_texts()
     assert not re.search(r"\d", cells[0])
     assert (cells[0], cells[4], cells[5], cells[6]) == ("no data", "0", "2,100", "5 so far")
-    assert page.locator("[part=history] tbody th").last.inner_text() == f"{TODAY:%b} {TODAY.day}, {TODAY.year}"
+    assert (
+        page.locator("[part=history] tbody th").last.inner_text()
+        == f"{get_today():%b} {get_today().day}, {get_today().year}"
+    )
 
 
 def test_at_most_once_a_minute(host, show, page, clock):
@@ -97,7 +98,7 @@ def test_first_failure(host, show):
 
 def test_later_failure(host, show, page, clock):
     """If the history fails later, its bars stay, and the error names the time from which they are."""
-    clock.install(time=TODAY.replace(hour=12, minute=25, second=10))
+    clock.install(time=get_today().replace(hour=12, minute=25, second=10))
     host.fill_history({0: 5}, 4)
     show('history="7" lang="fi"')
     host.replace = fail_history
@@ -187,7 +188,7 @@ def test_another_session(host, show):
 def test_number_of_days(host, show, value, days):
     """The number of days is whole, and at most 366."""
     show(f'history="{value}"')
-    assert host.queries("/api/usage/history")[0]["from"] == f"{TODAY - timedelta(days=days):%Y-%m-%d}"
+    assert host.queries("/api/usage/history")[0]["from"] == f"{get_today() - timedelta(days=days):%Y-%m-%d}"
 
 
 def test_asked_again_after_a_minute(host, show, page, clock):
@@ -216,7 +217,7 @@ def test_changed_number_of_days(host, show):
 def test_partial_days(host, show):
     """Only the last day is today, and a day that was counted in part is a bar like any other."""
     host.fill_history({0: 5, 1: 7, 3: 9}, 3)
-    since = TODAY.replace(tzinfo=None) - timedelta(days=2, hours=12)
+    since = get_today().replace(tzinfo=None) - timedelta(days=2, hours=12)
     host.days.update_one({"_id": "since"}, {"$set": {"at": since}})
     host.days.update_one({"n": 9}, {"$set": {"q": {"60": 9}}})  # at 15 o'clock
     page = show('history="5"')

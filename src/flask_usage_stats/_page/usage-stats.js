@@ -286,6 +286,7 @@ export class UsageStats extends HTMLElement {
 
   #token; // undefined until one is set
   #strings = {};
+  #texts = ENGLISH;
   // What is to be shown; replaced, never changed. A filter that is null is for those without.
   #view = { groupBy: 'plan', filters: new Map(), search: '', order: 'most', unused: false, pages: 1 };
   #data = null; // {view, total, projects, groups, rows, time, history} of the last success
@@ -633,8 +634,6 @@ export class UsageStats extends HTMLElement {
   get #format() {
     return getFormatters(this.#language);
   }
-
-  #texts = ENGLISH;
 
   #translate() {
     const language = `${this.#language}-`.toLowerCase();
