@@ -11,7 +11,7 @@ from pathlib import Path
 
 from servers import free_port
 
-_STOP_TIMEOUT = 30  # seconds
+_STOP_TIMEOUT = 45  # seconds; gunicorn kills a worker that does not end after 30
 #: The beginning of an application: a function that returns the test's collection with a client for each process.
 COLLECTION = """
 import os
@@ -62,7 +62,9 @@ def serve(
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("wb") as file:
-        process = subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environment, stdout=file, stderr=file)
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=folder, env=environment, stdout=file, stderr=file, start_new_session=True
+        )
     try:
         _wait(lambda: process.poll() is not None or is_ready(port), log)
         assert process.poll() is None, log.read_text()
@@ -71,7 +73,7 @@ def serve(
         try:
             process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGABRT)  # prints the stack of every thread
+            os.killpg(process.pid, signal.SIGABRT)  # prints the stack of every thread of every process
             process.wait(10)
             raise AssertionError(log.read_text()) from None
     finally:
