@@ -87,16 +87,21 @@ def test_a_computation_can_keep_another_result():
     assert results.get("part", raiser(AssertionError), 1.0).value == 1
 
 
-def test_outcome_is_shared():
-    """Who waits for the same result gets it, even if it is too old to be kept."""
-    results, compute = SharedResults(0.0), Blocked()
+def get_five_times(results, compute):
+    """Get a result five times at once, of which only the first may compute it, and return the futures."""
     with ThreadPoolExecutor(5) as pool:
         first = pool.submit(results.get, "key", compute, 10.0)
         compute.wait()
         others = [pool.submit(results.get, "key", raiser(AssertionError), 10.0) for _ in range(4)]
         time.sleep(0.05)
         compute.end.set()
-        assert {each.result().value for each in (first, *others)} == {1}
+    return [first, *others]
+
+
+def test_outcome_is_shared():
+    """Who waits for the same result gets it, even if it is too old to be kept."""
+    results, compute = SharedResults(0.0), Blocked()
+    assert {each.result().value for each in get_five_times(results, compute)} == {1}
 
 
 @pytest.mark.parametrize("fails", [True, False])
@@ -151,13 +156,7 @@ def test_a_computation_that_is_about_to_end():
 def test_failures_are_shared():
     """Who waits for a result gets the error of its computation, which is not repeated."""
     results, compute = SharedResults(60.0), Blocked(KeyError())
-    with ThreadPoolExecutor(5) as pool:
-        first = pool.submit(results.get, "key", compute, 10.0)
-        compute.wait()
-        others = [pool.submit(results.get, "key", raiser(AssertionError), 10.0) for _ in range(4)]
-        time.sleep(0.05)
-        compute.end.set()
-        assert {each.exception() for each in (first, *others)} == {compute.error}
+    assert {each.exception() for each in get_five_times(results, compute)} == {compute.error}
 
 
 def test_a_late_end_does_not_disturb():
