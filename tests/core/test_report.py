@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from support import raiser
 
 from flask_usage_stats._core.fields import ALL_FIELDS, FIELDS
-from flask_usage_stats._core.query import DEFAULT_QUERY, UsageQuery
+from flask_usage_stats._core.query import DEFAULT_QUERY, CursorPosition, UsageQuery
 from flask_usage_stats._core.report import build_report
-from flask_usage_stats._core.values import get_date_sort_key
+from flask_usage_stats._core.values import get_date_sort_key, get_id_sort_key
 from flask_usage_stats._formats.csv import CSV
 from flask_usage_stats._formats.json import JSON
 from flask_usage_stats.schemas import UsageSchema
@@ -187,6 +187,30 @@ def test_idle_projects():
     assert (report.total, report.matching, len(report.encoded_rows)) == (2500, 2500, 2500)
     stored = [document for document in stored if not document["_id"] % 2] + stored[1:4:2]
     assert build_report(stored, UsageQuery(idle_days=1, idle_since=since), JSON).total == 2
+
+
+def test_idle_projects_have_adjustments():
+    """A project whose latest request is not a date is counted as an odd document."""
+    since = datetime(2024, 1, 1, tzinfo=UTC)
+    stored = [{"_id": 1, "totalRequest": 1, "lastRequestAt": "soon"}]
+    report = build_report(stored, UsageQuery(idle_days=1, idle_since=since), JSON)
+    assert (report.matching, report.adjustments.count) == (0, 1)
+
+
+def test_only_the_rows_that_match_are_in_the_report():
+    """Other rows are neither returned nor added up."""
+    stored = [{"_id": number, "plan": plan, "totalRequest": number} for number, plan in ((1, "pro"), (2, "free"))]
+    report = build_report(stored, UsageQuery(filters={"plan": frozenset({"pro"})}), CSV)
+    assert (report.total, report.matching, report.encoded_rows) == (1, 1, [b"1,,,,pro,1,,\r\n"])
+
+
+def test_a_page_has_the_position_of_its_last_row():
+    """The next page begins after it; the last page has none."""
+    stored = [{"_id": number, "totalRequest": number} for number in (1, 2, 3)]
+    position = build_report(stored, UsageQuery(limit=2), JSON).next_position
+    assert position == CursorPosition(2, get_id_sort_key(2))
+    last_page = build_report(stored, UsageQuery(limit=2, position=position), JSON)
+    assert (last_page.next_position, last_page.encoded_rows) == (None, [b'{"_id":1,"totalRequest":1}'])
 
 
 def test_more_documents_than_a_batch():

@@ -47,6 +47,7 @@ class TestSelectProjects:
             ({"projects": UsageQuery(without=("plan", "status"))}, ["wiki"]),
             ({"projects": UsageQuery(search="i")}, ["wiki", "api"]),
             ({"ids": frozenset({HEX, "7", "API"})}, [ObjectId(HEX), 7]),
+            ({"ids": frozenset({"7"})}, [7]),
             ({"ids": frozenset({"7"}), "projects": UsageQuery(search="x")}, []),
         ],
     )

@@ -58,6 +58,7 @@ def test_counts_are_numbers_that_a_double_can_approximate(value, count):
         pytest.param(10**400, None, id="beyond-a-double"),
         pytest.param(10**5000, None, id="beyond-what-python-formats"),
         ("\udcff", "\ufffd"),
+        ("\udce4\udcb8", "\ufffd"),  # a character without its third byte
         ("\ud83d\ude00", "\U0001f600"),
         ("a\ud800b", "a\ufffdb"),
         (date(2024, 1, 1), None),
@@ -95,7 +96,7 @@ def test_dates_are_utc_within_the_years_1_to_9999(value, text):
 
 def test_aware_datetimes_are_not_formatted():
     """An aware datetime raises an error instead of being formatted as a wrong time."""
-    with pytest.raises(ValueError, match="must be converted first"):
+    with pytest.raises(ValueError, match=r"^an aware datetime must be converted first$"):
         values.format_datetime(datetime(2024, 1, 1, tzinfo=UTC))
 
 
@@ -106,7 +107,7 @@ def test_dates_sort_by_the_instant_that_is_returned(moment, minutes):
     milliseconds = (exact - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
     text = exact.isoformat(timespec="milliseconds")
     offset = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
-    for date_ in (moment, exact, text, text + "Z", values.to_date(moment)):
+    for date_ in (moment, moment.replace(tzinfo=UTC), exact, text, text + "Z", values.to_date(moment)):
         assert values.get_date_sort_key(date_) == milliseconds
     assert values.get_date_sort_key(text + offset) == milliseconds - minutes * 60_000
 
@@ -178,6 +179,7 @@ def test_long_keys_are_truncated_and_stay_different():
     assert one[:200] == other[:200] == "x" * 200
     assert len(one) == len(other) == 264
     assert one != other
+    assert values.truncate_key("\ud800" * 201) != values.truncate_key("\ud800" * 202)
 
 
 @pytest.mark.parametrize(
