@@ -227,6 +227,11 @@ class TestCheck:
             "problem  history: the collection has a collation, so ids that it takes for equal cannot each have a day"
         )
 
+    def test_the_owner_is_last(self, flask, projects, counted):
+        """The line of the owner, which the documentation takes with ``tail``, follows that of the history."""
+        output = flask(projects, "check", "--owner", "ada", history=counted).stdout.splitlines()
+        assert [" history: " in output[-2], " owner: " in output[-1]] == [True, True]
+
     def test_without_a_history(self, flask, projects):
         """An application without a history has no such line."""
         assert "history" not in flask(ProjectStore(projects), "check").stdout

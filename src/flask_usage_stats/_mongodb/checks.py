@@ -43,17 +43,15 @@ def run_checks(
     validate_timeout(timeout)
     with pymongo.timeout(timeout):
         collection, mapping = open_store(store)
-        results = list(_run_checks(collection, mapping, timeout, owner, id_types=get_recorded_types(store)))
-        if history is not None and results[0].status is Status.OK:
-            results.append(_run("history", timeout, check_history, history))
-        return results
+        return list(_run_checks(collection, mapping, timeout, owner, history, id_types=get_recorded_types(store)))
 
 
-def _run_checks(
+def _run_checks(  # noqa: PLR0913 # each parameter is what is checked
     collection: Collection[Document],
     mapping: CollectionMapping,
     timeout: float,
     owner: Owner | None,
+    history: UsageHistory | None,
     *,
     id_types: AbstractSet[OwnerType | None],
 ) -> Iterator[CheckResult]:
@@ -69,6 +67,8 @@ def _run_checks(
         yield from (CheckResult(name, *_describe(error, timeout)) for name in names)
     if id_types:
         yield _run("counting", timeout, check_counting, collection, mapping, id_types)
+    if history is not None:
+        yield _run("history", timeout, check_history, history)
     if owner is not None:
         yield _run("owner", timeout, check_owner, collection, mapping, owner)
 
