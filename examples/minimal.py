@@ -29,7 +29,7 @@ def create_app():
         user = db.users.find_one({"name": str(request.json["name"])})
         if user is None or not check_password_hash(user["password"], str(request.json["password"])):
             abort(401)
-        # The subject is a string; 24 hex digits also match owners that are stored as ObjectIds.
+        # The subject is a string; 24 hexadecimal digits also match owners that are stored as ObjectIds.
         return {"token": create_access_token(str(user["_id"]))}
 
     store = ProjectStore(db.projects)

@@ -5,10 +5,13 @@ import inspect
 import pytest
 from support import ROOT
 
-from flask_usage_stats import ProjectStore, create_usage_blueprint
+from flask_usage_stats import ProjectStore, UsageRecorder, create_usage_blueprint
 
 
-@pytest.mark.parametrize(("function", "page"), [(create_usage_blueprint, "quickstart"), (ProjectStore, "storage")])
+@pytest.mark.parametrize(
+    ("function", "page"),
+    [(create_usage_blueprint, "quickstart"), (ProjectStore, "storage"), (UsageRecorder, "counting")],
+)
 def test_arguments(function, page):
     """The table lists every argument with its default."""
     table = (ROOT / "docs" / f"{page}.md").read_text()
