@@ -105,17 +105,18 @@ def test_others_may_include_groups_that_were_not_read():
 
 
 def test_rows_are_ranked():
-    """Projects are sorted by their count, then by their ids, and those without an id by their content."""
+    """Projects are sorted by their count, then by their ids, and those without an id of their own by their content."""
     documents = [
         {"_id": 2, "owner": "ada", "totalRequest": 5},
+        {"_id": 2, "owner": "eve", "totalRequest": 5},
         {"owner": "b", "totalRequest": 7},
         {"owner": "a", "totalRequest": 7},
         {"_id": 1, "owner": "bob", "totalRequest": 5},
         {"_id": 3, "owner": {}, "totalRequest": "many"},
     ]
     ranked = rank_rows(documents, PLATFORM_FIELDS)
-    assert ranked.batch.counts == [7, 7, 5, 5, 0]
-    assert [row.get("_id") for row in ranked.batch.rows] == [None, None, 1, 2, 3]
+    assert ranked.batch.counts == [7, 7, 5, 5, 5, 0]
+    assert [row.get("_id") for row in ranked.batch.rows] == [None, None, 1, 2, 2, 3]
     assert ranked.batch.rows == rank_rows(documents[::-1], PLATFORM_FIELDS).batch.rows
     assert ranked.batch.fields == PLATFORM_FIELDS
     assert (ranked.batch.id_keys, ranked.batch.trailing_dates) == ([], 0)

@@ -148,7 +148,7 @@ def rank_rows(documents: Sequence[Document], fields: tuple[Field, ...]) -> Ranke
     """
     adjustments = Adjustments()
     counts, id_keys, rows, _, _ = convert_each(documents, adjustments, fields)
-    order = sort_indexes(counts, id_keys, lambda index: get_content_key(rows[index]), descending=True)
+    order = sort_indexes(counts, id_keys, lambda index: get_content_key(rows[index], fields), descending=True)
     ranked = [rows[index] for index in order]
     return RankedRows(RowBatch([row[COUNT] for row in ranked], [], ranked, 0, fields), adjustments)
 

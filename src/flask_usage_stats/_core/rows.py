@@ -76,9 +76,12 @@ class RowBatch(NamedTuple):
         return self._replace(rows=rows, trailing_dates=len(names.intersection(dates)), fields=fields)
 
 
-def get_content_key(row: Row) -> bytes:
-    """Return a hash of a row, the same whether or not the row passed through unconverted."""
-    return _hash_row(_convert_document(row, Adjustments(), ALL_FIELDS))
+def get_content_key(row: Row, fields: tuple[Field, ...] = ALL_FIELDS) -> bytes:
+    """Return a hash of a row, the same whether or not the row passed through unconverted.
+
+    :param fields: the fields that the row may have.
+    """
+    return _hash_row(_convert_document(row, Adjustments(), fields))
 
 
 def get_encoded_content_key(encoded: bytes) -> bytes:
