@@ -1,6 +1,7 @@
 """Documents in batches."""
 
 import asyncio
+import inspect
 import types
 
 import pytest
@@ -56,6 +57,14 @@ def test_other_results_of_a_store_are_refused(documents, got):
     """The message says what a store must return and what it has returned."""
     with pytest.raises(ConfigurationError, match=f"iter_projects must return an iterable of mappings, .*; {got}"):
         list(iter_batches(documents))
+
+
+def test_a_coroutine_is_closed():
+    """Python does not warn that it was never awaited."""
+    documents = later()
+    with pytest.raises(ConfigurationError):
+        list(iter_batches(documents))
+    assert inspect.getcoroutinestate(documents) == inspect.CORO_CLOSED
 
 
 def test_any_object_that_can_be_iterated_over_is_accepted():

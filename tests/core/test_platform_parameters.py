@@ -26,6 +26,13 @@ def test_defaults():
     assert parse() == PlatformQuery(Selection(), group_by=(), top=100, limit=0, format=None)
 
 
+def test_values_of_a_choice():
+    """The schema, which the OpenAPI document has, lists every name that is valid."""
+    names = PlatformParametersSchema().fields["groupBy"].metadata["schema"]["items"]["enum"]
+    assert names == ["plan", "projectType", "status", "owner"]
+    assert all(parse(groupBy=name).group_by == (name,) for name in names)
+
+
 def test_every_parameter():
     """Each parameter has its place in the query."""
     query = parse(

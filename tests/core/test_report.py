@@ -262,7 +262,8 @@ def test_total_that_is_rounded_to_a_whole_number_is_an_integer():
 @pytest.mark.parametrize("output", [JSON, CSV], ids=["json", "csv"])
 def test_counts_beyond_a_double_are_0(query, count, output):
     """They come from other stores, and are 0 in the rows and in the total alike."""
-    stored = [{"_id": number, "totalRequest": count} for number in range(2)] + [{"_id": 3, "totalRequest": 2**70}]
+    counts = [count, count, 2**70, 0]
+    stored = [{"_id": number, "totalRequest": stored_count} for number, stored_count in enumerate(counts)]
     report = build_report(stored, query, output)
     assert report.total == 2**70
     assert report.adjustments.count == 2

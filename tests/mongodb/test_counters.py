@@ -2,7 +2,8 @@
 
 import contextlib
 import secrets
-from datetime import datetime, timedelta
+import time
+from datetime import UTC, datetime, timedelta
 
 import mongomock
 import pytest
@@ -10,7 +11,7 @@ from bson import Decimal128, Int64, ObjectId
 from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.collation import Collation
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, OperationFailure, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 from support import fail_point, raiser
 
@@ -19,6 +20,7 @@ from flask_usage_stats._mongodb import writer_entries
 from flask_usage_stats._mongodb.bulk_updates import BatchWriter, BulkUpdates
 from flask_usage_stats._mongodb.count_updates import BatchUpdate, Increment
 from flask_usage_stats._mongodb.counters import CountWriter
+from flask_usage_stats._mongodb.mapping import get_path
 
 NOON = datetime(2026, 11, 25, 12)
 NUMBER = 1_795_000_000_000  # milliseconds since 1970, in November 2026
@@ -323,6 +325,18 @@ def test_results_of_updates(any_projects):
     assert any_projects.find_one(5) == {"_id": 5, "n": 1}
 
 
+@pytest.mark.parametrize("error", [OperationFailure("not permitted", 13), ServerSelectionTimeoutError()], ids=type)
+def test_commands_after_the_first(projects, monkeypatch, error):
+    """Once a command was sent, the batch may have been applied, although the next command is not."""
+    projects.insert_one({"_id": 1})
+    updates = BulkUpdates(projects, has_collation=True)
+    updates.send([({"_id": 1}, {"$inc": {"n": 1}})])
+    monkeypatch.setattr(Collection, "bulk_write", raiser(error))
+    with pytest.raises(type(error)):
+        updates.send([({"_id": 1}, {"$inc": {"n": 1}})])
+    assert updates.is_sent is True
+
+
 def test_lost_reply_after_a_repair(mongo_client, projects, writer_of):
     """Without entries, only the projects that were repaired are in doubt, and unknown ones are still found."""
     projects.insert_many([{"_id": 1}, {"_id": 2, "totalRequest": None}])
@@ -450,13 +464,19 @@ class TestErrors:
         assert new_writer(ProjectStore(projects)).write(batch_of(1), NUMBER, 5) == {1: "refused"}
         assert projects.find_one() == {"_id": 1, "totalRequest": 1}
 
-    def test_server_without_collations(self, mongo_client, projects, writer_of):
-        """A server that does not support collations gets none, and is not asked again."""
+    def test_server_without_collations(self, mongo_client, projects, writer_of, monkeypatch):
+        """A server that does not support collations gets none, also not to find old entries, and is not asked again."""
         projects.insert_one({"_id": "a"})
-        writer = writer_of("plain")
+        writer, find, collations = writer_of("plain"), Collection.find, []
+        monkeypatch.setattr(
+            Collection,
+            "find",
+            lambda *args, **kwargs: collations.append(kwargs.get("collation")) or find(*args, **kwargs),
+        )
         data = {"failCommands": ["update"], "errorCode": 115, "appName": "plain"}
         with fail_point(mongo_client, mode={"times": 1}, **data):
             assert writer.write(batch_of("a"), NUMBER, 5) == {}
+        assert collations == [None]
         assert not writer._has_collation
         assert projects.find_one()["totalRequest"] == 2
 
@@ -502,14 +522,34 @@ def test_arrays_do_not_hide_ids(any_projects):
 
 
 class TestPruning:
-    def test_silent_writers_are_removed(self, projects):
+    @pytest.mark.parametrize("path", ["usageWriters", "usage.writers"])
+    def test_silent_writers_are_removed(self, projects, path):
         """Entries that are older than an hour are removed, but not those of writers that are active."""
         now = datetime.now()
         entries = {"old": now - timedelta(days=1), "young": now + timedelta(days=1), "odd.name": NOON, "text": "x"}
-        projects.insert_many([{"_id": 1, "usageWriters": entries}, {"_id": 2, "usageWriters": {}}])
-        writer = new_writer(ProjectStore(projects))
+        projects.insert_many([{"_id": 1}, {"_id": 2}])
+        projects.update_one({"_id": 1}, {"$set": {path: entries}})
+        writer = new_writer(ProjectStore(projects, writers_field=path))
         writer.write(batch_of(1, 2), NUMBER, 5)
-        assert projects.find_one(1)["usageWriters"].keys() == {"young", "odd.name", "text", writer.name}
+        assert get_path(projects.find_one(1), path.split(".")).keys() == {"young", "odd.name", "text", writer.name}
+
+    @pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone of a process cannot be set here")
+    def test_the_time_zone_of_the_system_makes_no_difference(self, projects, monkeypatch):
+        """An entry of half an hour ago stays, wherever the process runs."""
+        recent = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=30)
+        projects.insert_one({"_id": 1, "usageWriters": {"recent": recent}})
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", "Asia/Tokyo")
+            time.tzset()
+            new_writer(ProjectStore(projects)).write(batch_of(1), NUMBER, 5)
+        time.tzset()
+        assert "recent" in projects.find_one()["usageWriters"]
+
+    def test_nothing_is_read_without_entries(self, projects, monkeypatch):
+        """A store without entries has none to remove."""
+        projects.insert_one({"_id": 1})
+        monkeypatch.setattr(BulkUpdates, "find", raiser(AssertionError()))
+        assert new_writer(ProjectStore(projects, writers_field=None)).write(batch_of(1), NUMBER, 5) == {}
 
     def test_entries_of_ingests_stay_for_a_month(self, projects):
         """An ingest may be stopped for days before it sends its last batch again."""
@@ -532,13 +572,16 @@ class TestPruning:
         assert ["old" in document["usageWriters"] for document in projects.find()] == [False, False, True]
 
     def test_documents_are_checked_once_an_hour(self, projects):
-        """A second batch does not look for old entries again."""
+        """A second batch does not look for old entries again, but one after an hour does."""
         projects.insert_one({"_id": 1})
         writer = new_writer(ProjectStore(projects))
         writer.write(batch_of(1), NUMBER, 5)
         projects.update_one({}, {"$set": {"usageWriters.old": NOON - timedelta(days=1)}})
         writer.write(batch_of(1), NUMBER + 1, 5)
         assert "old" in projects.find_one()["usageWriters"]
+        writer._pruner._pruned_until -= timedelta(hours=1)
+        writer.write(batch_of(1), NUMBER + 2, 5)
+        assert "old" not in projects.find_one()["usageWriters"]
 
     def test_a_writer_that_returns_keeps_its_entry(self, projects, monkeypatch):
         """An entry that is renewed after it was read is not removed, so that its batch is not applied twice."""

@@ -11,7 +11,7 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError, OperationFailure, WriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
 from support import fail_point, raiser
 
 from flask_usage_stats import StoreError, UsageHistory
@@ -71,14 +71,22 @@ def test_days_have_a_count_for_each_quarter(any_history):
     }
 
 
-def test_days_are_inserted_without_collations(history, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationFailure("no collations", 115),
+        BulkWriteError({"writeErrors": [{"index": 0, "code": 303}], "writeConcernErrors": []}),
+    ],
+    ids=type,
+)
+def test_days_are_inserted_without_collations(history, monkeypatch, error):
     """A server that does not support collations gets the updates again without, and inserts the days."""
     bulk_write, collations = Collection.bulk_write, []
 
     def refuse(collection, requests, **options):
         collations.append(requests[0]._collation)
         if collations[-1]:
-            raise OperationFailure("no collations", 115)
+            raise error
         return bulk_write(collection, requests, **options)
 
     monkeypatch.setattr(Collection, "bulk_write", refuse)
