@@ -1,5 +1,7 @@
 """A pytest plugin for mutmut: which tests run for a mutant, and in which order."""
 
+import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -22,11 +24,28 @@ def pytest_load_initial_conftests():
     mutmut has imported both before. pytest escapes some ids of parameters each time that it collects a module.
     """
     folder = Path.cwd()
-    if get_mutant_under_test().partition("__mutmut_")[0] not in _read_imported():
+    is_imported = get_mutant_under_test().partition("__mutmut_")[0] in _read_imported()
+    if not is_imported:
         folder /= "tests"
     for name, module in list(sys.modules.items()):
         if (getattr(module, "__file__", None) or "").startswith(f"{folder}/"):
             del sys.modules[name]
+    if is_imported:
+        try:
+            importlib.import_module("flask_usage_stats")
+        except Exception:  # noqa: BLE001 # whatever the mutant raises
+            _kill()
+
+
+def pytest_collectreport(report):
+    """Kill a mutant that a module of tests calls when it is imported, if that fails."""
+    if report.failed and "__mutmut_" in get_mutant_under_test():
+        _kill()
+
+
+def _kill():
+    """End the process of a mutant; mutmut would report that it could not run the tests."""
+    os._exit(1)
 
 
 def pytest_collection_modifyitems(items):
