@@ -26,6 +26,8 @@ class Plan(StrEnum):
     [
         (Decimal("7.00"), 7),
         (Decimal("0.1"), 0.1),
+        (Decimal("9007199254740993.0"), 2**53 + 1),
+        (Decimal("9007199254740992.5"), 2**53),
         (Decimal("sNaN"), None),
         (Decimal("1e400"), None),
         (2**64, 2**64),
