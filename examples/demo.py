@@ -7,6 +7,7 @@ It requires flask-usage-stats and mongomock, the embedded database. ``--mongodb 
 
 import argparse
 import contextlib
+import logging
 import secrets
 import signal
 import socket
@@ -229,6 +230,7 @@ def main():
         except (PyMongoError, ValueError) as error:
             sys.exit(f"The MongoDB server cannot be used ({type(error).__name__}). Check --mongodb.")
         app = create_app(database)
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # requests would hide the commands
         port = listener.getsockname()[1]
         print_commands(app, f"http://127.0.0.1:{port}")
         make_server("127.0.0.1", port, app, threaded=True, fd=listener.fileno()).serve_forever()
