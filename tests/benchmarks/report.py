@@ -92,8 +92,9 @@ def tables(found: dict[str, Any]) -> str:
             bare = figures["bare read"][key]
             cells = [f"{bare * 1e3:.2f} {unit}"]
             cells += [f"{figures[name][key] / bare:.2f}" for name in names[1:]]
-            rows.append([f"{size:,}", *cells, f"{figures['naive'][key] / figures['ours'][key]:.1f}"])
-        parts.append(_table(title, ["projects", names[0], *names[1:], "naive / ours"], rows))
+            ours, floor, naive = (figures[name][key] for name in ("ours", "floor", "naive"))
+            rows.append([f"{size:,}", *cells, f"{ours / floor:.1f}", f"{naive / ours:.1f}"])
+        parts.append(_table(title, ["projects", *names, "ours / floor", "naive / ours"], rows))
     plain = found["queries"]["(plain)"]["cpu_min"]
     parts.append(
         _table(
