@@ -32,7 +32,7 @@ Each test below injects a fault and verifies these guarantees.
 
 ## Results
 
-The tests sent {answers} requests during faults; {errors} of the responses were the error, and every response met the guarantees.
+The {tests} tests sent {answers} requests during faults; {errors} of the responses were the error, and every response met the guarantees.
 Recorders and ingests counted {counted} requests during faults, each of them once.
 For requests that are listed as "in doubt", it is not known whether they were counted.
 "Expected" is the response during the fault and, after "then", the response when the fault is over.
@@ -122,6 +122,7 @@ def page(results, previous):
             PAGE.format(
                 python=f"Python {platform.python_version()}",
                 pymongo=version("pymongo"),
+                tests=len({result["test"] for result in results}),
                 **{name: f"{total(results, name):,}" for name in ("answers", "errors", "counted")},
             ).rstrip(),
             *tables(results),
