@@ -71,14 +71,16 @@ def test_commands():
 def test_figures():
     """The figures are those of the pages to which they are linked."""
     faults, cost = PAGES["reliability"], PAGES["performance"]
-    tests = len(re.findall(r"`test_\w+` \|$", faults, re.MULTILINE))
-    (requests,) = re.findall(r"sent ([\d,]+) requests", faults)
+    ((tests, requests),) = re.findall(r"The (\d+) tests sent ([\d,]+) requests", faults)
+    assert int(tests) == len(set(re.findall(r"`(test_\w+)` \|$", faults, re.MULTILINE)))
+    (lost,) = re.findall(r"([\d,]+) lost", faults)
     (counted,) = re.findall(r"counted ([\d,]+) requests during faults, each of them once", faults)
     table = cost.partition("### CPU per request, minimum\n")[2].partition("\n#")[0]
-    rows = re.findall(r"^\| +([\d,]+) \| +[\d.]+ ms \| +([\d.]+) \| +([\d.]+)", table, re.MULTILINE)
-    ratios = [float(ours) / float(floor) for _, floor, ours in rows]
+    head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()]
+    ratios = [float(row[head.index("ours / floor")]) for row in rows]
     assert f"[{tests} fault tests](docs/reliability.md)" in README
     assert f"sent {requests} requests" in README
     assert f"{counted} requests were [counted]" in README
+    assert f"lost {lost} that" in README
     assert f"For {rows[0][0]} to {rows[-1][0]} projects" in README
     assert f"[{min(ratios):.1f} to {max(ratios):.1f} times the CPU time]" in README
