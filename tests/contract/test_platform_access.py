@@ -336,8 +336,17 @@ class TestReading:
             assert "COLLSCAN" in str(explained)
             assert "IXSCAN" not in str(explained)
 
-    def test_no_cursor_is_left(self, mongo_client, listened, projects, platform_factory):
+    def test_one_reply(self, listened, projects, platform_factory):
+        """All rows are in one reply, so that an election in between cannot interrupt the reading."""
+        collection, commands = listened
+        projects.insert_many([{"totalRequest": number} for number in range(300)])
+        body = platform_factory(collection).test_client().get(f"{URL}?limit=300").json
+        assert len(body["projectStats"]) == 300
+        assert not any("getMore" in command for command in commands)
+
+    def test_no_cursor_is_left(self, mongo_client, listened, projects, platform_factory, monkeypatch):
         """If the connection fails between two replies, the cursor is closed on the server."""
+        monkeypatch.setattr("flask_usage_stats._mongodb.server_cursors._BATCH_SIZE", 100)
         collection, _ = listened
         projects.insert_many([{"totalRequest": number} for number in range(300)])
         client = platform_factory(collection).test_client()

@@ -41,7 +41,7 @@ ROWS = ",".join(
     f'{{"_id":{index},"owner":"ada","name":"project {index}","totalRequest":{index}}}'
     for index in range(PROJECTS - 1, PROJECTS - 201, -1)
 )
-LIST = "limit=200"  # the only one of these queries whose result has two batches
+LIST = "limit=200"  # the only one of these queries whose result has two batches if they are small
 #: The bodies of queries: of one or two reads, that share none, some or all of them.
 BODIES = {
     "": ALL,
@@ -122,6 +122,12 @@ def causes(caplog):
     yield get
     for cause in get():
         assert re.match(r"StoreError: the projects could not be read(: \w+|( completely)? within the timeout)", cause)
+
+
+@pytest.fixture
+def _small_batches(monkeypatch):
+    """Let a result have two batches, as one that exceeds the size of a reply has."""
+    monkeypatch.setattr("flask_usage_stats._mongodb.server_cursors._BATCH_SIZE", 100)
 
 
 @contextmanager
@@ -218,6 +224,7 @@ def test_platform_frozen(trial, server):
 
 @pytest.mark.injects("the server takes 0.8 s for a command", "the error, then complete responses")
 @pytest.mark.parametrize("command", ["aggregate"] if IS_QUICK else ["aggregate", "getMore"])
+@pytest.mark.usefixtures("_small_batches")
 def test_platform_blocked(trial, server, command):
     """A scan that takes too long results in the error for all who wait for it, even after the first batch."""
     hosts = mount_both(trial, server.uri)
@@ -266,6 +273,7 @@ def test_platform_slow_in_time(trial, server):
     "every reply is lost, truncated, or replaced by garbage, a web page or the reply to another request",
     "the error, then complete responses",
 )
+@pytest.mark.usefixtures("_small_batches")
 def test_platform_damaged_replies(trial, proxy, fault, command):
     """A result that does not arrive completely is the error for all who wait for it, and is never kept."""
     hosts = mount_both(trial, proxy.uri)
@@ -282,6 +290,7 @@ def test_platform_damaged_replies(trial, proxy, fault, command):
     "one reply is damaged in any of these ways while 20 threads send requests",
     "complete or the error, then complete responses",
 )
+@pytest.mark.usefixtures("_small_batches")
 def test_platform_one_reply_damaged(trial, proxy, fault):
     """A single damaged reply is never added to other results, nor kept."""
     hosts = mount_both(trial, proxy.uri)
@@ -321,6 +330,7 @@ def test_platform_refused(trial, server, causes, codes):
     " second batch",
     "complete or the error, then complete responses",
 )
+@pytest.mark.usefixtures("_small_batches")
 def test_platform_refused_once(trial, server, codes):
     """An error ends only the requests that wait for its scan, and none if the driver retries."""
     for code in codes:

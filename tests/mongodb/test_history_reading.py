@@ -109,6 +109,16 @@ def test_damaged_days(database):
         assert sum(read(database.usage_history, parts).values()) == 5
 
 
+def test_one_reply(mongodb_uri, database):
+    """All days are in one reply, so that an election in between cannot interrupt the reading."""
+    counts = write(database.usage_history, range(30), range(DAY - 9, DAY + 1))
+    parts = DayParts(list(range(30)), DAY - 9, DAY, [0], by_project=True)
+    recorder = CommandRecorder()
+    with MongoClient(mongodb_uri, event_listeners=[recorder]) as client:
+        assert read(client[database.name].usage_history, parts) == expected(counts, parts)
+    assert ["aggregate" in command or "endSessions" in command for command in recorder.commands] == [True, True]
+
+
 @pytest.mark.parametrize("by_project", [True, False])
 def test_only_the_days_are_examined(mongodb_uri, database, by_project):
     """The server reads through the index on `_id`, however many other days and projects there are."""

@@ -17,9 +17,10 @@ from .._core.timeline import (
     select_projects,
 )
 from ..protocols import Owner
-from .driver import DRIVER_ERRORS, build_store_error, call_with_collation
+from .driver import DRIVER_ERRORS, build_store_error
 from .history import UsageHistory, open_history, read_since
 from .mapping import Document
+from .server_cursors import run_pipeline
 from .store_reader import StoreReader
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # naive in UTC, as PyMongo returns dates
@@ -78,7 +79,7 @@ def _read_days(
         return _read_each(collection, summed, ids, {"$gte": first, "$lte": last})
     ranges = [{"_id": {"$gte": {"p": project, "d": first}, "$lte": {"p": project, "d": last}}} for project in ids]
     pipeline = [{"$match": {"$or": ranges}}, _build_stage(parts, summed)]
-    return call_with_collation(lambda collation: collection.aggregate(pipeline, collation=collation))
+    return run_pipeline(collection, pipeline, list)
 
 
 def _build_stage(parts: DayParts, summed: Mapping[str, range]) -> Document:

@@ -4,12 +4,10 @@ No pipeline uses an index: a project whose values change could move in it while 
 at all. So every condition compares what an earlier stage has computed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
-from pymongo.collation import Collation
 from pymongo.collection import Collection
-from pymongo.errors import ConnectionFailure
 
 from .._core.fields import GROUP_FIELDS, ID, OWNER, Field
 from .._core.platform_query import INCLUDE, ONLY, Selection
@@ -25,7 +23,6 @@ from .count_expressions import (
     read_totals,
 )
 from .decodable import build_decodable_value, get_uuid_subtype
-from .driver import call_with_collation
 from .label_counter import LabelCounter
 from .mapping import CollectionMapping, Document
 from .platform_expressions import (
@@ -37,9 +34,7 @@ from .platform_expressions import (
     read_owner,
     write_label,
 )
-from .server_cursors import kill_cursor
-
-_T = TypeVar("_T")
+from .server_cursors import run_pipeline
 
 #: The maximum numbers of owners and of projects that a request can ask for.
 _MAX_OWNERS: Final = 1000
@@ -68,7 +63,7 @@ def read_labels(collection: Collection[Document], mapping: CollectionMapping) ->
             counter.add(found, read_totals([group | group["_id"]]))
         return counter.finish()
 
-    return _run(collection, pipeline, read)
+    return run_pipeline(collection, pipeline, read)
 
 
 def read_owners(
@@ -97,7 +92,7 @@ def read_owners(
         )
         return read_totals(found["totals"]), groups
 
-    return _run(collection, pipeline, read)
+    return run_pipeline(collection, pipeline, read)
 
 
 def _build_owner_stages() -> list[Document]:
@@ -169,7 +164,7 @@ def read_rows(
         {"$limit": _MAX_ROWS},
         {"$project": {"_id": 0, "row": {ID: f"$document.{mapping.id_path}", **row}}},
     ]
-    return _run(collection, pipeline, lambda documents: [document["row"] for document in documents])
+    return run_pipeline(collection, pipeline, lambda documents: [document["row"] for document in documents])
 
 
 def _select(
@@ -193,15 +188,3 @@ def _select(
         match[f"label_{name}"] = {"$in": list(written.values())}
     stages: list[Document] = [{"$project": {"_id": 0, **computed}}]
     return [*stages, {"$match": match}] if match else stages
-
-
-def _run(collection: Collection[Document], pipeline: list[Document], read: Callable[[Iterable[Document]], _T]) -> _T:
-    def run(collation: Collation | None) -> _T:
-        with collection.aggregate(pipeline, collation=collation, allowDiskUse=True) as cursor:
-            try:
-                return read(cursor)
-            except ConnectionFailure:
-                kill_cursor(collection, cursor.cursor_id)
-                raise
-
-    return call_with_collation(run)

@@ -1,16 +1,46 @@
-"""Close cursors whose connection failed."""
+"""Read the results of pipelines, and close cursors whose connection failed."""
 
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import Thread
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pymongo
 from bson import Int64
+from pymongo.collation import Collation
 from pymongo.collection import Collection
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError
+
+from .driver import call_with_collation
+from .mapping import Document
+
+_T = TypeVar("_T")
+
+# The driver repeats a command that an election interrupts, but not the one for a second batch. All results are in the
+# first batch, unless they exceed 16 MB.
+_BATCH_SIZE: Final = 50_000
 
 #: The time limit for closing a cursor, in seconds.
 CLOSE_TIMEOUT: Final = 0.5
+
+
+def run_pipeline(
+    collection: Collection[Document], pipeline: list[Document], read: Callable[[Iterable[Document]], _T]
+) -> _T:
+    """Run a pipeline with the simple collation, and return what *read* returns for its results.
+
+    :raises Exception: whatever *read* raises, and the driver's errors in ``DRIVER_ERRORS``.
+    """
+
+    def run(collation: Collation | None) -> _T:
+        with collection.aggregate(pipeline, collation=collation, batchSize=_BATCH_SIZE, allowDiskUse=True) as cursor:
+            try:
+                return read(cursor)
+            except ConnectionFailure:
+                kill_cursor(collection, cursor.cursor_id)
+                raise
+
+    return call_with_collation(run)
 
 
 def kill_cursor(collection: Collection[Any], cursor_id: int | None) -> None:
