@@ -1,17 +1,17 @@
 """Closing of cursors whose connection failed."""
 
-import threading
-
 import pytest
 from pymongo import MongoClient
+from support import raiser
 
-from flask_usage_stats._mongodb.server_cursors import kill_cursor
+from flask_usage_stats._mongodb import server_cursors
 
 
 @pytest.mark.parametrize("cursor_id", [None, 0])
-def test_no_cursor(cursor_id):
-    """If the server has no cursor, nothing is sent."""
-    before = threading.active_count()
+def test_no_cursor(cursor_id, monkeypatch):
+    """If the server has no cursor, no thread is started."""
+    monkeypatch.setattr(server_cursors, "Thread", raiser(AssertionError()))
     with MongoClient("mongodb://127.0.0.1:9", connect=False) as client:
-        kill_cursor(client.platform.projects, cursor_id)
-        assert threading.active_count() == before
+        server_cursors.kill_cursor(client.platform.projects, cursor_id)
+        with pytest.raises(AssertionError):
+            server_cursors.kill_cursor(client.platform.projects, 1)
