@@ -244,7 +244,7 @@ class TestOnce:
             data = {"failCommands": ["update", "find"], "closeConnection": True, "appName": f"lossy{skip}"}
             before = {document["_id"]: document.get("totalRequest") or 0 for document in projects.find()}
             with fail_point(mongo_client, mode={"skip": skip}, **data), contextlib.suppress(StoreError):
-                assert writer.write(batch_of(*range(41)), NUMBER, 1) == {40: "unknown"}
+                assert writer.write(batch_of(*range(41)), NUMBER, 0.5) == {40: "unknown"}
             assert writer.write(batch_of(*range(41)), NUMBER, 30) == {40: "unknown"}
             after = {document["_id"]: document["totalRequest"] for document in projects.find()}
             assert after == {project: count + 2 for project, count in before.items()}
@@ -603,7 +603,7 @@ class TestPruning:
         writer = writer_of("pruner")
         data = {"failCommands": ["find"], "errorCode": 11600, "appName": "pruner"}
         with fail_point(mongo_client, **data):
-            assert writer.write(batch_of(1), NUMBER, 5) == {}
+            assert writer.write(batch_of(1), NUMBER, 0.5) == {}
         assert not writer.is_in_doubt
 
 

@@ -144,7 +144,7 @@ def test_lost_replies(mongo_client, mongodb_uri, history):
         with MongoClient(mongodb_uri, appname=name, heartbeatFrequencyMS=500) as client:
             writer = writer_for(client[history.database.name].usage_history, name)
             with fail_point(mongo_client, mode={"skip": skip}, **data), contextlib.suppress(StoreError):
-                write(writer, counts, timeout=1)
+                write(writer, counts, timeout=0.5)
                 assert skip >= 3, "since, its format and the counts are necessary"
             assert write(writer, counts) == Counter()
         assert list(days_of(history).values()) == [(skip + 1, {"0": skip + 1})] * 30
