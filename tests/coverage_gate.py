@@ -1,4 +1,4 @@
-"""Combine the coverage of all environments and check it, unless tests were skipped because MongoDB is missing."""
+"""Combine the coverage of all environments that measure it, and check it unless tests were skipped without MongoDB."""
 
 import subprocess
 import sys

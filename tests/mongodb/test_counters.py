@@ -538,11 +538,13 @@ class TestPruning:
         """An entry of half an hour ago stays, wherever the process runs."""
         recent = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=30)
         projects.insert_one({"_id": 1, "usageWriters": {"recent": recent}})
-        with monkeypatch.context() as patch:
-            patch.setenv("TZ", "Asia/Tokyo")
+        try:
+            with monkeypatch.context() as patch:
+                patch.setenv("TZ", "Asia/Tokyo")
+                time.tzset()
+                new_writer(ProjectStore(projects)).write(batch_of(1), NUMBER, 5)
+        finally:
             time.tzset()
-            new_writer(ProjectStore(projects)).write(batch_of(1), NUMBER, 5)
-        time.tzset()
         assert "recent" in projects.find_one()["usageWriters"]
 
     def test_nothing_is_read_without_entries(self, projects, monkeypatch):
