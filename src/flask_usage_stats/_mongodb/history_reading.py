@@ -57,8 +57,7 @@ def read_counts(history: UsageHistory, parts: DayParts) -> Iterator[PartCount]:
     collection, summed = open_history(history), _list_summed(parts)
     try:
         for start in range(0, len(parts.ids), _MAX_RANGES):
-            for found in _read_days(collection, parts, summed, parts.ids[start : start + _MAX_RANGES]):
-                yield from _split_day(found, parts, summed)
+            yield from _read_parts(collection, parts, summed, parts.ids[start : start + _MAX_RANGES])
     except DRIVER_ERRORS as error:
         raise build_store_error("the history could not be read", error) from error
 
@@ -71,15 +70,18 @@ def _list_summed(parts: DayParts) -> dict[str, range]:
     return ranges
 
 
-def _read_days(
+def _read_parts(
     collection: Collection[Document], parts: DayParts, summed: Mapping[str, range], ids: list[object]
-) -> Iterable[Document]:
+) -> list[PartCount]:
+    def split(days: Iterable[Document]) -> list[PartCount]:  # each day is freed before the next is split
+        return [count for found in days for count in _split_day(found, parts, summed)]
+
     first, last = (_EPOCH + timedelta(days=day) for day in (parts.first_day, parts.last_day))
     if not isinstance(collection, Collection):
-        return _read_each(collection, summed, ids, {"$gte": first, "$lte": last})
+        return split(_read_each(collection, summed, ids, {"$gte": first, "$lte": last}))
     ranges = [{"_id": {"$gte": {"p": project, "d": first}, "$lte": {"p": project, "d": last}}} for project in ids]
     pipeline = [{"$match": {"$or": ranges}}, _build_stage(parts, summed)]
-    return run_pipeline(collection, pipeline, list)
+    return run_pipeline(collection, pipeline, split)
 
 
 def _build_stage(parts: DayParts, summed: Mapping[str, range]) -> Document:
